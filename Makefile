@@ -1,0 +1,39 @@
+# Every target prepares .venv first: nothing else has to be installed but Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: help setup demo test lint bench docs
+help:
+	@echo 'make demo   the whole pipeline on this machine, with a live view (Ctrl-C ends it)'
+	@echo 'make test   every test; starts the real components it needs'
+	@echo 'make lint   ruff, mypy --strict, import rules, generated files up to date'
+	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
+	@echo 'make docs   regenerates the reference pages and types from the schemas'
+
+setup: $(STAMP)
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $(STAMP)
+
+demo: setup
+	@$(BIN)/baton demo
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+docs: setup
+	@$(BIN)/python -m schemas.generate

@@ -1,0 +1,195 @@
+"""One fact, in its place in the order, changes a lead: its stage, its attributes, its clocks.
+
+Called once per fact in order and again in a refold; it must depend on nothing but its arguments. May not import I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from processors import moves, sla
+from processors.agreement import Agreement
+from processors.facts import Fact, Key
+from processors.ids import transition_id
+from processors.moves import Move
+from processors.state import Instance, Journey, State, Transition
+from processors.vocabulary import WORK
+
+
+class Story(msgspec.Struct):
+    """What facts said, the latest per id, with the key of the fact that last shaped it."""
+
+    transitions: dict[str, tuple[Transition, Key]] = msgspec.field(default_factory=dict)
+    instances: dict[str, tuple[Instance, Key]] = msgspec.field(default_factory=dict)
+
+
+def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
+    """Applies `fact`, which must follow in order all that `state` has seen, and adds what it says to `story`."""
+    if fact.is_test:
+        state.is_test = True
+    move = moves.decide(state, fact)
+    if move.refusal is not None:
+        state.refusals[move.refusal] = state.refusals.get(move.refusal, 0) + 1
+        if move.confirms is not None:
+            _confirm(state, move.confirms, fact, story)
+    if move.new_cycle:
+        _new_cycle(state)
+    elif move.reopens:
+        state.attempts, state.contact, state.answered, state.clocked = 0, False, False, False
+    journey = _journey(state)
+    note = _NOTES.get(fact.kind)
+    if note is not None:
+        note(state, journey, fact, move)
+    for stage in move.enters:
+        _enter(state, journey, stage, stage != move.enters[-1], fact, agreement, story)
+    if move.enters and move.enters[-1] == "recycled":
+        state.cooldown_until = fact.effective_at + agreement.cooldowns.get(fact.details.get("reason", ""), 0)
+    for instance in sla.react(state, fact, move, agreement):
+        story.instances[instance.instance_id] = (instance, fact.key)
+
+
+def _new_cycle(state: State) -> None:
+    state.cycle += 1
+    state.owner = state.owner_kind = None
+    state.work = state.attempts = 0
+    state.contact = state.answered = state.clocked = False
+    state.cooldown_until = 0
+    state.implied.clear()
+
+
+def _journey(state: State) -> Journey:
+    if not state.journeys or state.journeys[-1].cycle != state.cycle:
+        state.journeys.append(Journey(state.cycle, owner=state.owner, team=state.team, grade=state.grade))
+    return state.journeys[-1]
+
+
+def _enter(
+    state: State, journey: Journey, stage: str, implied: bool, fact: Fact, agreement: Agreement, story: Story
+) -> None:
+    state.sequence += 1
+    transition = Transition(
+        transition_id=transition_id(fact.lead_id, fact.source_system, fact.event_id, stage),
+        cycle=state.cycle,
+        sequence=state.sequence,
+        from_stage=state.stage or None,
+        to_stage=stage,
+        entered_at=fact.effective_at,
+        event_type=fact.kind,
+        event_id=fact.event_id,
+        source_system=fact.source_system,
+        entered_by=fact.entered_by,
+        implied=implied,
+        confirmed=False,
+        disputed=fact.disputed,
+        source=state.source,
+        campaign=state.campaign,
+        owner=state.owner,
+        team=state.team,
+        grade=state.grade,
+        reason=fact.details.get("reason"),
+        agreement_version=agreement.version,
+        is_test=state.is_test,
+    )
+    story.transitions[transition.transition_id] = (transition, fact.key)
+    state.stage = stage
+    state.stage_entered_at = fact.effective_at
+    journey.entered.setdefault(stage, fact.effective_at)
+    if implied:
+        state.implied[stage] = transition
+        if stage not in journey.implied:
+            journey.implied.append(stage)
+    else:
+        state.implied.pop(stage, None)
+
+
+def _confirm(state: State, stage: str, fact: Fact, story: Story) -> None:
+    implied = state.implied.pop(stage, None)
+    if implied is not None:
+        confirmed = msgspec.structs.replace(implied, confirmed=True)
+        story.transitions[implied.transition_id] = (confirmed, fact.key)
+        journey = _journey(state)
+        if stage in journey.implied:
+            journey.implied.remove(stage)
+
+
+def _note_captured(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    if state.first_captured_at is None:
+        state.first_captured_at = fact.effective_at
+        state.source = fact.details["source"]
+        state.campaign = fact.details["campaign"]
+    if fact.details["hand_raise"]:
+        state.cooldown_until = 0
+        if journey.hand_raised_at is None:
+            journey.hand_raised_at = fact.effective_at
+
+
+def _note_scored(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    state.grade = journey.grade = fact.details["grade"]
+
+
+def _note_assigned(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    state.owner = journey.owner = fact.details["owner"]
+    state.owner_kind = fact.details["owner_kind"]
+    state.team = journey.team = fact.details["team"]
+    if state.owner_kind == "person":
+        _work(state, "assigned")
+        if journey.first_assigned_at is None:
+            journey.first_assigned_at = fact.effective_at
+
+
+def _note_touch(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    if sla.is_attempt(fact):
+        state.attempts += 1
+        _work(state, "attempting")
+    if sla.is_contact(fact):
+        state.contact = True
+        _work(state, "connected")
+    if sla.is_human(fact) and fact.details["channel"] == "meeting":
+        _work(state, "meeting_set")
+    if journey.first_touched_at is None and sla.is_response(fact):
+        journey.first_touched_at = fact.effective_at
+
+
+def _note_nurtured(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    if move.enters or state.stage == "nurture":
+        state.wake_date = fact.details["wake_date"]
+
+
+def _note_opened(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    opportunity = fact.details["opportunity_id"]
+    if opportunity not in state.opportunities and move.refusal != "illegal":
+        state.opportunities[opportunity] = (state.cycle, "open")
+
+
+def _note_closed(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+    status = fact.details.get("stage_status") or ("won" if fact.kind == "OpportunityWon" else "lost")
+    opportunity = fact.details["opportunity_id"]
+    known = state.opportunities.get(opportunity)
+    if move.refusal is not None:
+        return
+    if status == "open":
+        if move.reopens or (known == (state.cycle, "lost") and state.stage == "opportunity"):
+            state.opportunities[opportunity] = (state.cycle, "open")
+    elif known is None or known == (state.cycle, "open"):
+        state.opportunities[opportunity] = (state.cycle, status)
+
+
+def _work(state: State, reached: str) -> None:
+    state.work = max(state.work, WORK.index(reached))
+
+
+_NOTES: Final[dict[str, Callable[[State, Journey, Fact, Move], None]]] = {
+    "LeadCaptured": _note_captured,
+    "LeadScored": _note_scored,
+    "LeadAssigned": _note_assigned,
+    "TouchRecorded": _note_touch,
+    "LeadNurtured": _note_nurtured,
+    "OpportunityOpened": _note_opened,
+    "OpportunityStageChanged": _note_closed,
+    "OpportunityWon": _note_closed,
+    "OpportunityLost": _note_closed,
+}
+"""What an event leaves on the lead apart from its move; carried out before the stages are entered."""

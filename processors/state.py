@@ -1,0 +1,174 @@
+"""What the fold remembers of one lead. Plain data, packed as MessagePack arrays: fields are only ever appended, so that
+state written by one version is read by the next and by the one before. May not import I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from processors.facts import Fact, Key
+
+
+class Transition(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An entry into a stage, as it is told. Fields as in LeadTransition.avsc."""
+
+    transition_id: str
+    cycle: int
+    sequence: int
+    from_stage: str | None
+    to_stage: str
+    entered_at: int
+    event_type: str
+    event_id: str
+    source_system: str
+    entered_by: str
+    implied: bool
+    confirmed: bool
+    disputed: bool
+    source: str | None
+    campaign: str | None
+    owner: str | None
+    team: str | None
+    grade: str | None
+    reason: str | None
+    agreement_version: str
+    is_test: bool
+
+
+class Instance(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One SLA clock, by the facts alone: whether its breach was announced is kept apart. Fields as in SlaEvent.avsc."""
+
+    instance_id: str
+    policy: str
+    cycle: int
+    start_event_id: str
+    start_source_system: str
+    started_at: int
+    deadline: int
+    target_ms: int
+    calendar: str
+    agreement_version: str
+    grade: str | None
+    owner: str | None
+    team: str | None
+    source: str | None
+    is_test: bool
+    satisfied_at: int | None = None
+    satisfied_by: str | None = None
+    satisfied_received_at: int | None = None
+    ended_at: int | None = None
+    ended_by: str | None = None
+    end: str | None = None
+    """Stage whose entry ended it."""
+
+    @property
+    def open(self) -> bool:
+        return self.satisfied_at is None and self.ended_at is None
+
+
+class Journey(msgspec.Struct, array_like=True, gc=False):
+    """One cycle: first entries by stage, and who had it."""
+
+    cycle: int
+    entered: dict[str, int] = msgspec.field(default_factory=dict)
+    implied: list[str] = msgspec.field(default_factory=list)
+    owner: str | None = None
+    team: str | None = None
+    grade: str | None = None
+    hand_raised_at: int | None = None
+    first_assigned_at: int | None = None
+    first_touched_at: int | None = None
+
+
+class State(msgspec.Struct, array_like=True):
+    """A lead after some prefix of its facts, in their order. Mutable; `copied` gives an independent one."""
+
+    stage: str = ""
+    cycle: int = 1
+    sequence: int = 0
+    stage_entered_at: int | None = None
+    source: str | None = None
+    campaign: str | None = None
+    owner: str | None = None
+    owner_kind: str | None = None
+    team: str | None = None
+    grade: str | None = None
+    is_test: bool = False
+    first_captured_at: int | None = None
+    work: int = 0
+    """Index into WORK."""
+    attempts: int = 0
+    """Human outbound touches in this cycle, since its last reopening; likewise the next three."""
+    contact: bool = False
+    answered: bool = False
+    clocked: bool = False
+    """A first_response has started."""
+    opportunities: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
+    """Opportunity id -> (cycle that opened it, open | won | lost)."""
+    cooldown_until: int = 0
+    wake_date: int | None = None
+    implied: dict[str, Transition] = msgspec.field(default_factory=dict)
+    """Latest implied, unconfirmed entry of each stage in this cycle."""
+    clocks: dict[str, Instance] = msgspec.field(default_factory=dict)
+    """Open instances by id."""
+    journeys: list[Journey] = msgspec.field(default_factory=list)
+    refusals: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def copied(self) -> State:
+        other = msgspec.structs.replace(self)
+        other.opportunities = dict(self.opportunities)
+        other.implied = dict(self.implied)
+        other.clocks = dict(self.clocks)
+        other.journeys = [
+            msgspec.structs.replace(journey, entered=dict(journey.entered), implied=list(journey.implied))
+            for journey in self.journeys
+        ]
+        other.refusals = dict(self.refusals)
+        return other
+
+
+class Memory(msgspec.Struct, array_like=True):
+    """All that is kept of a lead: a checkpoint, the facts after it in their order, and what has been told of those."""
+
+    base: State | None = None
+    """The checkpoint; None: nothing has been folded away."""
+    checkpoint: int = 0
+    """Facts effective before this instant are folded into `base` for good."""
+    tail: list[Fact] = msgspec.field(default_factory=list)
+    head: State | None = None
+    """`base` after the tail; None: the tail is empty."""
+    transitions: dict[str, tuple[Transition, Key]] = msgspec.field(default_factory=dict)
+    """Told transitions that the tail caused or confirmed, with the key of the fact that last shaped each."""
+    instances: dict[str, tuple[Instance, Key]] = msgspec.field(default_factory=dict)
+    """Told instances that the tail started, satisfied or ended, likewise."""
+    announced: dict[str, int] = msgspec.field(default_factory=dict)
+    """Instance id -> the deadline whose breach was announced."""
+    seen: bytes = b""
+    """8 bytes for each event id ever seen."""
+    newest_received_at: int = 0
+    withdrawn: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Identity of a withdrawn fact -> received_at of its withdrawal."""
+    erased_at: int = 0
+    """received_at of LeadErased; 0: not erased."""
+    disputed: int = 0
+    """Withdrawals that came too late to count."""
+
+    @property
+    def state(self) -> State:
+        """The lead now. A read: changing it is the fold's work."""
+        return self.head or self.base or State()
+
+
+_pack = msgspec.msgpack.Encoder()
+_unpack = msgspec.msgpack.Decoder(Memory)
+FOLD_VERSION = 1
+
+
+def pack(memory: Memory) -> bytes:
+    return _pack.encode(memory)
+
+
+def unpack(packed: bytes) -> Memory:
+    return _unpack.decode(packed)

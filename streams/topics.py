@@ -1,0 +1,36 @@
+"""Names of the topics, and which belong together. No I/O: creating them is topic_admin's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+INPUTS: Final = ("leads", "touches", "opportunities")
+"""Co-partitioned, keyed by lead_id; a lane is one partition number across the three."""
+CAMPAIGNS: Final = "campaigns"
+TRANSITIONS: Final = "lead-transitions"
+STATES: Final = "lead-states"
+SLA_EVENTS: Final = "sla-events"
+DEAD_LETTERS: Final = "dead-letters"
+OUTPUTS: Final = (TRANSITIONS, STATES, SLA_EVENTS, DEAD_LETTERS)
+
+LANE_KEY: Final = b"\x00lane"
+"""Key of a lane's LanePosition in its own partition of lead-states."""
+RECEIVED_AT_HEADER: Final = "baton-received-at"
+"""ASCII decimal milliseconds: an import's original arrival; honoured only where earlier than the record's timestamp."""
+END_OF_INPUT_KEY: Final = b"\x00end-of-input"
+"""Key of a mark (value null, header RECEIVED_AT_HEADER): nothing received before that instant is still to come on this
+partition. Honoured under ClockMode.EVENT only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Topic names under a prefix."""
+
+    prefix: str = ""
+
+    def name(self, topic: str) -> str:
+        return self.prefix + topic
+
+    def bare(self, name: str) -> str:
+        return name.removeprefix(self.prefix)
