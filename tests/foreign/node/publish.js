@@ -1,12 +1,13 @@
 // Publishes LeadCaptured and TouchRecorded for some leads with kafkajs and its Confluent schema registry client.
-// Its schemas are its own: shorter than ours, the mandatory fields and little more, as an independent team's would be.
+// Its schemas are its own: shorter than ours, the mandatory fields and little more, as an independent team's would be,
+// and compatible with ours both ways: an enum carries a default, so that either side reads what it does not know.
 //
 // node publish.js BROKERS REGISTRY_URL TOPIC_PREFIX LEAD_ID...
 
 'use strict'
 
 const { Kafka, logLevel } = require('kafkajs')
-const { SchemaRegistry, SchemaType } = require('@kafkajs/confluent-schema-registry')
+const { COMPATIBILITY, SchemaRegistry, SchemaType } = require('@kafkajs/confluent-schema-registry')
 
 const [brokers, registryUrl, prefix, ...leads] = process.argv.slice(2)
 
@@ -18,7 +19,7 @@ const common = [
 ]
 const choice = (name, ...symbols) => ({
   name: name.toLowerCase(),
-  type: { type: 'enum', name: 'Touch' + name, symbols },
+  type: { type: 'enum', name: 'Touch' + name, symbols: [...symbols, 'unknown'], default: 'unknown' },
 })
 const LeadCaptured = {
   type: 'record',
@@ -44,7 +45,10 @@ async function main () {
   const registry = new SchemaRegistry({ host: registryUrl })
   const register = async (topic, schema) => {
     const subject = `${prefix}${topic}-${schema.namespace}.${schema.name}`
-    const { id } = await registry.register({ type: SchemaType.AVRO, schema: JSON.stringify(schema) }, { subject })
+    const { id } = await registry.register(
+      { type: SchemaType.AVRO, schema: JSON.stringify(schema) },
+      { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE },
+    )
     return id
   }
   const captured = await register('leads', LeadCaptured)

@@ -1,0 +1,1 @@
+"""The parts that make one machine enough: a broker and a registry without a JVM. Not for production."""
