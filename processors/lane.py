@@ -116,8 +116,11 @@ class LaneFold:
             self._tell_instance(lead_id, instance)
 
     def _tell_instance(self, lead_id: str, said: leads.InstanceSaid) -> None:
+        record = outputs.sla_event(lead_id, said, self._clock, self._grace)
         self.counters[f"sla.{said.kind}"] += 1
-        self._sla_events.append(outputs.sla_event(lead_id, said, self._clock, self._grace))
+        if said.kind == "breached" and record["notify"]:
+            self.counters[f"breaches.{record['policy']}"] += 1
+        self._sla_events.append(record)
 
     def _schedule(self, lead_id: str, memory: Memory) -> None:
         due = leads.due(memory, self._grace)
@@ -150,6 +153,11 @@ class LaneFold:
     def next_deadline(self) -> int:
         """When advance() may have something to fire; NEVER when nothing is open."""
         return self._due[0][0] if self._due else NEVER
+
+    @property
+    def open_deadlines(self) -> int:
+        """Leads with a deadline still to come."""
+        return len(self._scheduled)
 
     def drain(self) -> Outputs:
         """What was said since the last call."""

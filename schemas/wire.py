@@ -1,7 +1,7 @@
 """Confluent wire format: a zero byte, the schema id as a big-endian int32, the Avro binary body.
 
 Source: Confluent Schema Registry documentation, "Wire format". Any Confluent-compatible serializer can publish here.
-Looking up an unknown schema id is I/O and therefore the caller's: ask `unknown`, fetch, `learn`, then `decode`.
+Looking up an unknown schema id is I/O and therefore the caller's: ask `schema_ids` and `knows`, fetch, `learn`, then `decode`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ def schema_id(value: bytes | None) -> int | None:
     if value is None or len(value) < HEADER.size or value[0] != MAGIC:
         return None
     return int.from_bytes(value[1:5], "big")
+
+
+def schema_ids(values: Iterable[bytes | None]) -> set[int]:
+    """The schema ids in the headers of `values`: what has to be learnt before these can be decoded."""
+    found = {value[1:5] for value in values if value is not None and len(value) >= HEADER.size and value[0] == MAGIC}
+    return {int.from_bytes(part, "big") for part in found}
 
 
 class Encoder:
@@ -113,11 +119,6 @@ class Decoder:
 
     def knows(self, schema_id: int) -> bool:
         return schema_id in self._readers
-
-    def unknown(self, values: Iterable[bytes | None]) -> set[int]:
-        """The ids among the headers of `values` that have to be learnt before these can be decoded."""
-        found = {value[1:5] for value in values if value is not None and len(value) >= 5 and value[0] == MAGIC}
-        return {number for number in (int.from_bytes(part, "big") for part in found) if number not in self._readers}
 
     @staticmethod
     def _reader(schema_id: int, text: str | None) -> _Reader:

@@ -94,11 +94,14 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from environment, secret files and the given overrides (None: not given). Raises ConfigurationError naming key and mend."""
+    """Settings from environment, secret files and the given overrides (None: not given).
+
+    Raises ConfigurationError that names each wrong key and what is expected.
+    """
     given = {key: value for key, value in overrides.items() if value is not None}
     secrets = os.environ.get("BATON_SECRETS_DIR")
     try:
-        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]
+        return Settings(_secrets_dir=secrets, **given)  # type: ignore[call-arg, arg-type]
     except ValidationError as error:
         lines = []
         for problem in error.errors():

@@ -40,7 +40,7 @@ class Registry:
             for attempt in Retrying(
                 retry=retry_if_exception(_is_outage),
                 stop=stop_after_delay(self._patience),
-                wait=wait_exponential_jitter(initial=0.1, max=2.0),
+                wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
                 before_sleep=lambda state: log.warning(
                     "registry unreachable, retrying", url=self.url, attempt=state.attempt_number
                 ),

@@ -6,12 +6,11 @@ import importlib
 import sys
 from typing import Final
 
-import click
 import typer
 
 from streams.errors import BatonError
 
-_FAMILIES: Final = ("demo", "replay", "publish", "importing", "worker", "sink", "store", "embedded")
+_FAMILIES: Final = ("worker", "embedded")
 """Modules of streams.cli that define `register(app)`."""
 
 
@@ -27,13 +26,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     try:
-        code = build()(standalone_mode=False)
+        build()()  # usage errors end with exit code 2 in there
     except BatonError as error:
         print(f"baton: {error}", file=sys.stderr)  # the user's answer, not a log line
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)

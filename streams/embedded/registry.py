@@ -26,6 +26,7 @@ def _answer(content: Any, status: int = 200) -> Response:
 def app() -> Starlette:
     """A registry of its own, empty."""
     client = SchemaRegistryClient.new_client({"url": "mock://embedded"})
+    levels: dict[str, str] = {}  # told back, not enforced: some serializers check it before they register
     ids: dict[str, int] = {}  # the same text has one id under every subject, as in a real registry
 
     async def schema_of(request: Request) -> Schema:
@@ -67,9 +68,13 @@ def app() -> Starlette:
         )
 
     async def config(request: Request) -> Response:
+        subject = request.path_params.get("subject", "")
         if request.method == "PUT":
-            return _answer({"compatibility": (await request.json())["compatibility"]})
-        return _answer({"compatibilityLevel": "NONE"})
+            levels[subject] = (await request.json())["compatibility"]
+            return _answer({"compatibility": levels[subject]})
+        if subject and subject not in levels:
+            return _answer({"error_code": 40408, "message": f"subject {subject} has no compatibility of its own"}, 404)
+        return _answer({"compatibilityLevel": levels.get(subject, "NONE")})
 
     async def compatible(request: Request) -> Response:
         await schema_of(request)

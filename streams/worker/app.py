@@ -1,0 +1,117 @@
+"""The Faust app of the worker: one agent that hands each fetch to its lane, one task that lets the lanes work.
+
+Faust keeps membership, assignment, supervision and flow control.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import faust
+import structlog
+
+from processors.agreement import DEFAULT, Agreement, AgreementError
+from schemas.catalog import CATALOG
+from schemas.wire import Decoder, Encoder
+from streams import web
+from streams.config import Settings
+from streams.errors import ConfigurationError
+from streams.registry import Registry
+from streams.topic_admin import ensure_topics
+from streams.topics import INPUTS, OUTPUTS, Topics
+from streams.worker import driver
+from streams.worker.commit import check_group_metadata
+from streams.worker.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+def read_agreement(path: Path | None) -> Agreement:
+    """The agreement in a file, or the default. Raises ConfigurationError naming file, place and mend."""
+    if path is None:
+        return DEFAULT
+    try:
+        return Agreement.parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"agreement {path}: {error.strerror}") from None
+    except AgreementError as error:
+        raise ConfigurationError(f"agreement {path}: {error}") from None
+
+
+def make_app(settings: Settings, engine: Engine) -> Any:
+    """The Faust app, wired to the engine."""
+    driver.register()
+    topics = Topics(settings.topic_prefix)
+    app = faust.App(
+        settings.group,
+        broker=f"{driver.SCHEME}://{settings.brokers.replace(',', f';{driver.SCHEME}://')}",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+        store="memory://",
+        stream_buffer_maxsize=24,  # counts batches
+        stream_wait_empty=False,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=settings.session_timeout / 6,
+        broker_rebalance_timeout=10.0,
+        broker_request_timeout=max(40.0, settings.session_timeout + 1),
+        broker_max_poll_interval=60.0,
+        consumer_max_fetch_size=1 << 20,
+        consumer_group_instance_id=settings.group_instance_id,
+        datadir=str(Path(tempfile.gettempdir()) / f"baton-worker-{os.getpid()}"),
+    )
+    app.lane_owner = engine
+    inputs = app.topic(*(topics.name(topic) for topic in INPUTS), schema=driver.BatchSchema(), allow_empty=True)
+
+    @app.agent(inputs)
+    async def feed(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            engine.feed(message.topic, message.partition, message.value)
+            event.ack()  # the batch is in its lane's queue; the lane's transaction decides what counts
+
+    @app.task
+    async def lanes() -> None:
+        engine.consumer = app.consumer
+        try:
+            await engine.run()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            # Half-folded state must not be committed: what is durable is right, so the process goes.
+            log.exception("the lane loop failed")
+            os._exit(70)
+
+    return app
+
+
+def run(settings: Settings, port_file: Path | None = None) -> None:
+    """Runs a worker until SIGTERM or SIGINT. Raises BatonError where it cannot start."""
+    agreement = read_agreement(settings.agreement)
+    check_group_metadata()
+    ensure_topics(settings)
+    registry = Registry(settings.registry_url)
+    topics = Topics(settings.topic_prefix)
+    outputs = [name for name, contract in CATALOG.items() if set(contract.topics) & set(OUTPUTS)]
+    events = [name for name, contract in CATALOG.items() if contract.is_event]
+    ids = registry.ids(topics, [*outputs, *events])
+    decoder = Decoder()
+    for name, number in ids.items():
+        decoder.learn(number, CATALOG[name].text)
+    engine = Engine(settings, agreement, registry, Encoder({name: ids[name] for name in outputs}), decoder)
+    server = web.serve(lambda: {**engine.status(), "pid": os.getpid()}, settings.bind, settings.metrics_port)
+    web.write_port_file(port_file, {"port": server.port})
+    app = make_app(settings, engine)
+    worker = app.Worker(loglevel="warn", redirect_stdouts=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        worker.execute_from_commandline()

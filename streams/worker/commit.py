@@ -1,0 +1,141 @@
+"""The commit protocol of one lane.
+
+Taking over:
+ 1. `fence`: init_transactions under the lane's own transactional.id. Whoever held the lane before can commit nothing
+    from here on, and what it left open is aborted.
+ 2. the state topic's partition is read to its end, read_committed (restore.py): states and position in one read.
+ 3. the inputs are fetched from the restored position.
+
+Per batch, in one Kafka transaction:
+ 4. begin; outputs (transitions, SLA events, dead letters), then changed lead states, then the LanePosition, each into
+    the lane's own partition number of its topic.
+ 5. the input positions once more as group offsets, with the generation and member of the live group: lag tools read
+    them, and a member that the group has left behind is refused here as well.
+ 6. commit. Only now the lane counts the batch as written.
+
+The LanePosition is the authority on restart: state and position stand in one transaction and cannot differ. Any
+KafkaException means that the lane is lost: all of it is forgotten, and restored from what is durable if it is still ours.
+
+On the embedded broker, which knows no transactions, steps 1, 5 and 6 are a flush: the order of writing is the same, the
+guarantees are those of one worker that does not crash.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+
+from streams.config import Settings
+from streams.errors import BatonError
+from streams.topics import Topics
+from streams.worker.lane import Batch
+from streams.worker.skew import BrokerTime
+
+_METADATA: Final = b"CGMDv2:"
+"""How librdkafka serialises group metadata; checked against the library at start (check_group_metadata)."""
+FENCED: Final = frozenset({"_FENCED", "_FATAL", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
+"""Errors that say another owner has the lane. `_FATAL` comes from produce() on a fenced producer, with fatal() False."""
+_SECONDS: Final = 30.0
+
+
+def group_metadata(group: str, generation: int, member: str, instance: str | None) -> bytes:
+    """librdkafka's serialised consumer-group metadata, made from another client's membership."""
+    tail = b"\x01" if instance is None else b"\x00" + instance.encode() + b"\0"
+    return _METADATA + struct.pack("<i", generation) + group.encode() + b"\0" + member.encode() + b"\0" + tail
+
+
+def check_group_metadata() -> None:
+    """Refuses to run where the installed library serialises group metadata otherwise: fencing would fail silently."""
+    consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0})
+    found = consumer.consumer_group_metadata()
+    consumer.close()
+    if bytes(found) != group_metadata("g", -1, "", None):
+        raise BatonError("confluent-kafka serialises group metadata in an unknown way: install the pinned version")
+
+
+class LaneLog:
+    """The writing side of one lane: its producer and its transactions. Blocking; every call may raise KafkaException."""
+
+    def __init__(self, number: int, settings: Settings, broker_time: BrokerTime) -> None:
+        self.number = number
+        self._settings = settings
+        self._topics = Topics(settings.topic_prefix)
+        self._broker_time = broker_time
+        self._failure: KafkaException | None = None
+        config: dict[str, object] = {
+            "bootstrap.servers": settings.brokers,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 20,
+            "batch.size": 262_144,
+            "batch.num.messages": 10_000,
+            "queue.buffering.max.messages": 1_000_000,
+            "queue.buffering.max.kbytes": 262_144,
+            "message.max.bytes": 16 * 1024 * 1024,
+            "compression.type": "lz4" if settings.transactions else "none",
+            "log_level": 0,
+        }
+        if settings.transactions:
+            config["transactional.id"] = f"{settings.group}-lane-{number}"
+            config["transaction.timeout.ms"] = round(settings.transaction_timeout * 1000)
+        self._producer = Producer(config)
+
+    def fence(self) -> None:
+        """Step 1."""
+        if self._settings.transactions:
+            self._producer.init_transactions(_SECONDS)
+
+    def write(self, batch: Batch, metadata: bytes | None) -> float:
+        """Steps 4 to 6; returns the seconds they took. `metadata`: of the live group, None: send no group offsets."""
+        started = time.monotonic()
+        producer = self._producer
+        if self._settings.transactions:
+            producer.begin_transaction()
+        names = {topic: self._topics.name(topic) for topic in {message.topic for message in batch.messages}}
+        last = len(batch.messages) - 1
+        for index, (topic, key, value) in enumerate(batch.messages):
+            # The last record's delivery tells the broker's time. A failure of any other fails the transaction.
+            report = self._delivered if index == last else None if self._settings.transactions else self._failed
+            while True:
+                try:
+                    producer.produce(names[topic], value, key, self.number, on_delivery=report)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        if producer.flush(_SECONDS):
+            raise BatonError(f"lane {self.number}: the broker took longer than {_SECONDS:.0f} s to take a batch")
+        if self._settings.transactions:
+            if metadata is not None:
+                producer.send_offsets_to_transaction(self._group_offsets(batch.positions), metadata, _SECONDS)
+            producer.commit_transaction(_SECONDS)
+        if self._failure is not None:
+            raise self._failure
+        return time.monotonic() - started
+
+    def _group_offsets(self, positions: Mapping[str, int]) -> Sequence[TopicPartition]:
+        return [
+            TopicPartition(self._topics.name(topic), self.number, offset)
+            for topic, offset in positions.items()
+            if offset
+        ]
+
+    def _failed(self, error: object, message: Message) -> None:
+        if error is not None:
+            self._failure = KafkaException(error)
+
+    def _delivered(self, error: object, message: Message) -> None:
+        self._failed(error, message)
+        if error is None:
+            self._broker_time.seen(message.timestamp()[1])
+
+    def close(self) -> None:
+        """Aborts what is open, as well as that can be done: the next owner's fence does it in any case."""
+        if self._settings.transactions:
+            try:
+                self._producer.abort_transaction(2.0)
+            except KafkaException:
+                return

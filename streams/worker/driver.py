@@ -1,0 +1,267 @@
+"""The Faust side of fetching: a transport `lanes://` whose message is the whole fetch of one partition.
+
+Faust costs about 100 us a message whatever is in it; a message that is a batch makes that nothing. Its own bookkeeping of
+offsets is wrong on a log with transaction markers (it counts the live record into the gap), so Faust commits nothing: the
+lanes' transactions do. What is overridden, and why, stands at each method.
+
+Faust runs aiokafka in a thread of its own. What is known about a partition's end is therefore taken in that thread,
+together with the hand-over: read from the main thread it would say "end" while a batch is still on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import aiokafka
+import structlog
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.serializers.schemas import Schema
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP, ConsumerMessage
+
+log = structlog.get_logger(__name__)
+
+SCHEME: Final = "lanes"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One partition's fetch. `epoch` counts the seeks before it: what was fetched before a seek is recognised later."""
+
+    epoch: int
+    records: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What is known of a partition when its latest fetch was handed over."""
+
+    epoch: int
+    fetches: int
+    """Fetches handed over since the seek."""
+    at_end: bool
+    """Everything up to the last stable offset has been handed over."""
+    certain: bool
+    """...and no open transaction hides what was received since."""
+    asked_at: float
+    """time.monotonic() when the fetch was sent whose answer says so."""
+    lag: int
+    """Records behind the high watermark."""
+
+
+NOTHING: Final = HandOver(-1, -1, at_end=False, certain=False, asked_at=0.0, lag=0)
+
+
+class LaneOwner(Protocol):
+    """Who opens and closes lanes; found as `lane_owner` on the app."""
+
+    def assigned(self, lanes: set[int], generation: int) -> None: ...
+    async def revoked(self, lanes: set[int]) -> None: ...
+    async def reseek(self) -> None: ...
+
+
+class LaneThread(stock.AIOKafkaConsumerThread):
+    """aiokafka's consumer in its thread; keeps the hand-overs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hand_overs: Mapping[tuple[str, int], HandOver] = {}
+        """Replaced whole, so that the main thread reads one state."""
+        self._epochs: dict[tuple[str, int], int] = {}
+        self._fetches: dict[tuple[str, int], int] = {}
+        self._asked: dict[tuple[str, int], float] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        """Faust would read uncommitted records, wait 1.5 s for a fetch, and split lanes by a round-robin assignor."""
+        conf = self.app.conf
+        self._assignor = RangePartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=conf.consumer_group_instance_id,
+            bootstrap_servers=stock.server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RangePartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=None,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=conf.consumer_max_fetch_size,
+            fetch_max_wait_ms=100,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            check_crcs=conf.broker_check_crcs,
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            isolation_level="read_committed",
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+        )
+
+    def _watch_fetches(self, fetcher: Any) -> None:
+        """Notes when each fetch was sent: its answer speaks of the log at no earlier time."""
+        if getattr(fetcher, "watched_by_lanes", False):
+            return
+        stock_request = fetcher._proc_fetch_request
+
+        async def request(assignment: Any, node_id: int, request: Any) -> Any:
+            asked = time.monotonic()
+            states = {
+                (topic, partition): assignment.state_value(aiokafka.TopicPartition(topic, partition))
+                for topic, partitions in request.topics
+                for partition, *_ in partitions
+            }
+            # aiokafka stamps a partition's state when the answer holds it without an error, and reads the stamp nowhere.
+            for state in states.values():
+                state.timestamp = None
+            answer = await stock_request(assignment, node_id, request)
+            if assignment.active:
+                self._asked.update({key: asked for key, state in states.items() if state.timestamp is not None})
+            return answer
+
+        fetcher._proc_fetch_request = request
+        fetcher.watched_by_lanes = True
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: Any = None, max_records: Any = None
+    ) -> Any:
+        self._watch_fetches(consumer._fetcher)
+        fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=None)
+        out: dict[Any, Fetched] = {}
+        for tp, records in fetched.items():
+            key = (tp.topic, tp.partition)
+            self._fetches[key] = self._fetches.get(key, 0) + 1
+            out[tp] = Fetched(self._epochs.get(key, 0), records)
+        hand_overs: dict[tuple[str, int], HandOver] = {}
+        subscription = consumer._subscription.subscription
+        if subscription is not None and subscription.assignment is not None:
+            assignment = subscription.assignment
+            for tp in assignment.tps:
+                state = assignment.state_value(tp)
+                key = (tp.topic, tp.partition)
+                if not state.has_valid_position or state.highwater is None:
+                    continue
+                stable = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
+                at_end = state.position >= stable
+                hand_overs[key] = HandOver(
+                    epoch=self._epochs.get(key, 0),
+                    fetches=self._fetches.get(key, 0),
+                    at_end=at_end,
+                    certain=at_end and stable == state.highwater and key in self._asked,
+                    asked_at=self._asked.get(key, 0.0),
+                    lag=max(0, state.highwater - state.position),
+                )
+        self.hand_overs = hand_overs
+        return out
+
+    async def seek_lane(self, positions: Mapping[TP, int]) -> dict[tuple[str, int], int]:
+        """Seeks partitions to `positions`; the new epoch of each. What is still on its way belongs to an older epoch."""
+        return await self.call_thread(self._seek_lane, self._ensure_consumer(), positions)  # type: ignore[no-any-return]
+
+    async def _seek_lane(self, consumer: Any, positions: Mapping[TP, int]) -> dict[tuple[str, int], int]:
+        epochs = {}
+        for tp, offset in positions.items():
+            consumer.seek(stock.ensure_aiokafka_TP(tp), offset)
+            key = (tp.topic, tp.partition)
+            epochs[key] = self._epochs[key] = self._epochs.get(key, 0) + 1
+            self._fetches[key] = 0
+            self._asked.pop(key, None)
+        self.hand_overs = {key: value for key, value in self.hand_overs.items() if key not in epochs}
+        return epochs
+
+    def membership(self) -> tuple[int, str]:
+        """(generation, member id) of the group as this member knows it."""
+        coordinator = self._consumer._coordinator
+        return coordinator.generation, coordinator.member_id
+
+
+class LaneConsumer(stock.Consumer):
+    """Faust's consumer, whose message is a batch and whose offsets are the lanes' own business."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ready: frozenset[int] = frozenset()
+        """Lanes that are restored: nothing is fetched for others."""
+        self.owner: LaneOwner = self.app.lane_owner
+
+    @property
+    def lane_thread(self) -> LaneThread:
+        return self._thread  # type: ignore[no-any-return]
+
+    def _new_consumer_thread(self) -> LaneThread:
+        return LaneThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:
+        """Fetches for restored lanes only. aiokafka takes an empty set for "every partition"."""
+        wanted = {tp for tp in (active_partitions or ()) if tp.partition in self.ready}
+        if not wanted:
+            await asyncio.sleep(0.05)
+            return {}
+        fetched = await super()._getmany(wanted, 0.1)
+        return {tp: [batch] for tp, batch in fetched.items()}
+
+    def _to_message(self, tp: Any, record: Fetched) -> ConsumerMessage:
+        last = record.records[-1]
+        return ConsumerMessage(
+            last.topic, last.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, (), None, record, None, 0, 0,
+            tp, generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        """Batches leave gaps between the offsets that Faust sees; tracking them would only grow a list."""
+
+    def _new_offset(self, tp: Any) -> int | None:
+        """Faust's acknowledgements move its buffers on and nothing else."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        last: int = acked[-1]
+        acked.clear()
+        self._acked_index[tp].clear()
+        return last + 1
+
+    async def _commit(self, offsets: Any) -> bool:
+        """A plain commit by a live member would rewind what the transactions committed."""
+        return True
+
+    async def perform_seek(self) -> None:
+        """Faust seeks to committed offsets after a rebalance and when a fetch met a stopped flow; ours are the lanes'."""
+        await self.owner.reseek()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Lanes are closed first; then nothing can be waited for that only a lane would have done."""
+        await self.owner.revoked({tp.partition for tp in revoked})
+        self._unacked_messages.clear()
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        """Lanes are opened as tasks, so that the rebalance itself takes milliseconds."""
+        await super().on_partitions_assigned(assigned, generation_id)
+        self.owner.assigned({tp.partition for tp in assigned}, generation_id)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Faust's stall detector compares clocks of two kinds and cries wolf; lag and clock age are measured instead."""
+
+
+class LaneTransport(stock.Transport):
+    Consumer = LaneConsumer
+
+
+class BatchSchema(Schema):
+    """Decodes nothing: what could be raised inside Faust would end a stream."""
+
+    def compile(self, app: Any, **kwargs: Any) -> Any:
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, {}, message)
+
+        return decode
+
+
+def register() -> None:
+    """Makes the scheme `lanes://` known to Faust."""
+    TRANSPORTS.aliases[SCHEME] = f"{__name__}:LaneTransport"

@@ -1,0 +1,365 @@
+"""Which lanes are ours, and what they do: opens and closes them with the group's assignments, feeds them what the driver
+fetched, lets them work, commits them.
+
+Everything here runs on the event loop; what blocks (fence, restore, commit, registry) runs in threads. Lanes commit in
+parallel and go on folding meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import KafkaException
+from faust.types import TP
+
+from processors.agreement import Agreement
+from processors.lane import LaneFold
+from schemas.wire import Decoder, Encoder
+from streams.config import ClockMode, Settings
+from streams.errors import BatonError, UnavailableError
+from streams.registry import Registry
+from streams.topics import INPUTS, Topics
+from streams.worker import measures, restore
+from streams.worker.commit import FENCED, LaneLog, group_metadata
+from streams.worker.driver import NOTHING, Fetched, HandOver, LaneConsumer
+from streams.worker.intake import Intake
+from streams.worker.lane import Batch, Lane
+from streams.worker.skew import BrokerTime
+
+log = structlog.get_logger(__name__)
+
+_REOPEN_AFTER: Final = 1.0
+_ABSENT_FOR: Final = 30.0
+"""Seconds after which a schema id that the registry did not know is asked for again."""
+_HEARTBEAT: Final = 30.0
+"""Seconds after which an idle lane commits its position: keeps the broker's time known and the lane's clock durable."""
+
+
+@dataclass
+class OpenLane:
+    """A lane that is ours, with its log and what the driver knows of its partitions."""
+
+    lane: Lane
+    log: LaneLog
+    epochs: dict[str, int]
+    fetches: dict[str, int] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    commit: asyncio.Task[None] | None = None
+    committed_at: float = 0.0
+    positions: dict[str, int] = field(default_factory=dict)
+    """As last committed."""
+
+
+class Engine:
+    """The owner of a worker's lanes. `run` is the lane loop."""
+
+    def __init__(
+        self, settings: Settings, agreement: Agreement, registry: Registry, encoder: Encoder, decoder: Decoder
+    ) -> None:
+        self._settings = settings
+        self._agreement = agreement
+        self._registry = registry
+        self._encoder = encoder
+        self._decoder = decoder
+        self._topics = Topics(settings.topic_prefix)
+        self._names = [self._topics.name(topic) for topic in INPUTS]
+        self._index = {name: index for index, name in enumerate(self._names)}
+        self._broker_time = BrokerTime(round(settings.clock_margin * 1000))
+        self._pool = ThreadPoolExecutor(64, thread_name_prefix="lane")
+        self._generation = -1
+        self._assigned: set[int] = set()
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._absent: dict[int, float] = {}
+        self._resolving: asyncio.Task[None] | None = None
+        self.lanes: dict[int, OpenLane] = {}
+        self.consumer: LaneConsumer | None = None
+        self.most_pending = max(20_000, settings.max_lane_queue)
+        """Records a lane may have folded beyond its last commit before it stops to wait for the commit."""
+
+    async def _blocking(self, call: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(call, *arguments))
+
+    # Ownership: called by the driver.
+
+    def assigned(self, lanes: set[int], generation: int) -> None:
+        """The group gave us these lanes (all of ours: assignments are whole)."""
+        self._generation = generation
+        self._assigned = lanes
+        log.info("lanes assigned", lanes=sorted(lanes), generation=generation)
+        for number in sorted(lanes):
+            self._open(number, generation)
+
+    async def revoked(self, lanes: set[int]) -> None:
+        """The group takes these lanes: they are dropped as they are. What was not committed, the next owner does anew."""
+        self._assigned = set()
+        self._generation = -1
+        for task in self._opening.values():
+            task.cancel()
+        self._opening.clear()
+        for number in lanes & self.lanes.keys():
+            await self._drop(number, abort=True)
+        if lanes:
+            log.info("lanes revoked", lanes=sorted(lanes))
+
+    async def reseek(self) -> None:
+        """Faust threw away what it had fetched: fetch it again from where each lane stands."""
+        for number in list(self.lanes):
+            await self._seek(number)
+
+    def _open(self, number: int, generation: int, after: float = 0.0) -> None:
+        task = asyncio.ensure_future(self._open_lane(number, generation, after))
+        self._opening[number] = task
+        task.add_done_callback(lambda done: self._opened(number, done))
+
+    def _opened(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._opening.get(number) is task:
+            del self._opening[number]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("lane cannot be opened", lane=number, error=type(error).__name__, exc_info=error)
+
+    async def _open_lane(self, number: int, generation: int, after: float) -> None:
+        """Steps 1 to 3 of the commit protocol."""
+        if after:
+            await asyncio.sleep(after)
+        started = time.monotonic()
+        fold = LaneFold(self._agreement, self._state_of, grace_ms=round(self._settings.grace * 1000))
+        lane_log = LaneLog(number, self._settings, self._broker_time)
+        try:
+            await self._blocking(lane_log.fence)
+            value = await self._blocking(
+                restore.read, number, self._settings, fold.restore, lambda: generation != self._generation
+            )
+        except KafkaException as error:
+            log.warning("lane not opened, trying again", lane=number, error=error.args[0].name())
+            if generation == self._generation:
+                self._open(number, generation, _REOPEN_AFTER)
+            return
+        if generation != self._generation or number not in self._assigned:
+            return
+        fold.restored()
+        position = None if value is None else self._decoder.decode(value)[1]
+        intake = Intake(
+            self._decoder, self._names, number,
+            clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
+        )  # fmt: skip
+        lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
+        # The first commit claims the lane and tells the broker's time.
+        lane.dirty = True
+        self.lanes[number] = OpenLane(lane, lane_log, {}, committed_at=time.monotonic())
+        await self._seek(number)
+        if generation != self._generation:
+            return
+        self._set_ready()
+        seconds = time.monotonic() - started
+        measures.RESTORE_SECONDS.observe(seconds)
+        log.info("lane ready", lane=number, leads=len(fold), clock=lane.clock.now, seconds=round(seconds, 3))
+
+    def _state_of(self, value: bytes) -> bytes:
+        fold: bytes = self._decoder.decode(value)[1]["fold"]
+        return fold
+
+    async def _seek(self, number: int) -> None:
+        entry = self.lanes.get(number)
+        if entry is None or self.consumer is None:
+            return
+        positions = {TP(name, number): entry.lane.next[index] for name, index in self._index.items()}
+        epochs = await self.consumer.lane_thread.seek_lane(positions)
+        entry.epochs = {topic: epochs[topic, number] for topic in self._names}
+        entry.fetches = dict.fromkeys(self._names, 0)
+
+    def _set_ready(self) -> None:
+        if self.consumer is not None:
+            self.consumer.ready = frozenset(number for number, entry in self.lanes.items() if entry.epochs)
+        measures.LANES_OWNED.set(len(self.lanes))
+
+    async def _drop(self, number: int, *, abort: bool) -> None:
+        entry = self.lanes.pop(number, None)
+        if entry is None:
+            return
+        self._set_ready()
+        measures.forget(number)
+        if self.consumer is not None:
+            for topic in entry.paused:
+                self.consumer.on_buffer_drop(TP(topic, number))
+        if entry.commit is not None:
+            await asyncio.wait([entry.commit], timeout=5)
+        if abort:
+            await self._blocking(entry.log.close)
+
+    async def _lost(self, number: int, error: BaseException) -> None:
+        """A lane whose log failed is dropped on the spot and restored from what is durable, if it is still ours.
+
+        Fenced, somebody else has it: taking it back at once would steal it from its rightful owner, so the group's
+        next assignment is waited for, long enough that it must have come.
+        """
+        name = error.args[0].name() if isinstance(error, KafkaException) else type(error).__name__
+        log.warning("lane lost", lane=number, error=name)
+        measures.LANES_LOST.labels(error=name).inc()
+        await self._drop(number, abort=False)
+        generation = self._generation
+        if generation >= 0 and number in self._assigned and number not in self._opening:
+            self._open(number, generation, 2 * self._settings.session_timeout if name in FENCED else _REOPEN_AFTER)
+
+    # The way of a batch.
+
+    def feed(self, topic: str, number: int, fetched: Fetched) -> None:
+        """A fetch of one partition, from the driver. What was fetched before the lane's last seek is dropped."""
+        entry = self.lanes.get(number)
+        if entry is None or entry.epochs.get(topic) != fetched.epoch:
+            return
+        entry.fetches[topic] += 1
+        index = self._index[topic]
+        entry.lane.add(index, fetched.records)
+        if len(entry.lane.queues[index].records) > self._settings.max_lane_queue and topic not in entry.paused:
+            entry.paused.add(topic)
+            assert_consumer(self.consumer).on_buffer_full(TP(topic, number))
+
+    def _ends(self, number: int, entry: OpenLane) -> list[int | None]:
+        """By topic: what Lane.work wants to know of the partition's end."""
+        hand_overs = assert_consumer(self.consumer).lane_thread.hand_overs
+        ends: list[int | None] = []
+        for topic in self._names:
+            known = hand_overs.get((topic, number), NOTHING)
+            if not known.at_end or known.epoch != entry.epochs[topic] or known.fetches != entry.fetches[topic]:
+                ends.append(None)
+            elif self._settings.clock is ClockMode.EVENT or not known.certain:
+                ends.append(0)
+            else:
+                ends.append(self._broker_time.at(known.asked_at) or 0)
+        return ends
+
+    async def run(self) -> None:
+        """The lane loop. Returns never; an exception that leaves it ends the worker."""
+        measured = 0.0
+        while True:
+            busy = 0
+            for number, entry in list(self.lanes.items()):
+                if not entry.epochs or self.lanes.get(number) is not entry:
+                    continue
+                busy += self._work(number, entry)
+                self._resume(number, entry)
+                self._maybe_commit(number, entry)
+                await asyncio.sleep(0)
+            now = time.monotonic()
+            if now - measured >= 1.0:
+                measured = now
+                self._measure()
+            await asyncio.sleep(0 if busy else 0.01)
+
+    def _work(self, number: int, entry: OpenLane) -> int:
+        lane = entry.lane
+        if lane.uncommitted > self.most_pending:
+            return 0
+        if self._waits_for_schemas(lane):
+            return 0
+        started = time.monotonic()
+        done = lane.work(self._ends(number, entry))
+        if done:
+            measures.BATCH_SECONDS.observe(time.monotonic() - started)
+        return done
+
+    def _waits_for_schemas(self, lane: Lane) -> bool:
+        now = time.monotonic()
+        for number, since in list(self._absent.items()):
+            if now - since > _ABSENT_FOR:
+                del self._absent[number]
+                self._decoder.forget(number)
+        unknown = lane.unknown_schemas()
+        if unknown and self._resolving is None:
+            self._resolving = asyncio.ensure_future(self._resolve(unknown))
+        return bool(unknown)
+
+    async def _resolve(self, ids: set[int]) -> None:
+        """Fetches writer schemas. An outage blocks the lanes that need them, for as long as it lasts, and nothing else."""
+        try:
+            for number in ids:
+                text = await self._blocking(self._registry.text, number)
+                self._decoder.learn(number, text)
+                if text is None:
+                    self._absent[number] = time.monotonic()
+        except UnavailableError as error:
+            log.warning("schema lookup failed, trying again", error=str(error))
+            await asyncio.sleep(_REOPEN_AFTER)
+        finally:
+            self._resolving = None
+
+    def _resume(self, number: int, entry: OpenLane) -> None:
+        for topic in list(entry.paused):
+            if len(entry.lane.queues[self._index[topic]].records) < self._settings.max_lane_queue // 2:
+                entry.paused.discard(topic)
+                assert_consumer(self.consumer).on_buffer_drop(TP(topic, number))
+
+    def _maybe_commit(self, number: int, entry: OpenLane) -> None:
+        if entry.commit is not None:
+            return
+        since = time.monotonic() - entry.committed_at
+        claims = not entry.positions
+        if claims or (entry.lane.dirty and since >= self._settings.commit_interval) or since >= _HEARTBEAT:
+            batch = entry.lane.batch()
+            entry.commit = asyncio.ensure_future(self._commit(number, entry, batch))
+
+    async def _commit(self, number: int, entry: OpenLane, batch: Batch) -> None:
+        metadata = None
+        if self._settings.transactions:
+            generation, member = assert_consumer(self.consumer).lane_thread.membership()
+            metadata = group_metadata(self._settings.group, generation, member, self._settings.group_instance_id)
+        try:
+            seconds = await self._blocking(entry.log.write, batch, metadata)
+        except (KafkaException, BatonError) as error:
+            entry.commit = None
+            if self.lanes.get(number) is entry:
+                await self._lost(number, error)
+            return
+        entry.lane.committed(batch)
+        entry.positions = batch.positions
+        entry.committed_at = time.monotonic()
+        entry.commit = None
+        measures.committed(number, entry.lane, batch, seconds)
+
+    # What is shown.
+
+    def _hand_over(self, topic: str, number: int) -> HandOver:
+        if self.consumer is None:
+            return NOTHING
+        return self.consumer.lane_thread.hand_overs.get((topic, number), NOTHING)
+
+    def _lag(self, number: int, entry: OpenLane) -> dict[str, int]:
+        return {
+            topic: self._hand_over(self._names[index], number).lag + len(entry.lane.queues[index].records)
+            for index, topic in enumerate(INPUTS)
+        }
+
+    def _measure(self) -> None:
+        now = self._broker_time.at(time.monotonic())
+        for number, entry in self.lanes.items():
+            measures.lane(number, entry.lane, self._lag(number, entry), now)
+
+    def status(self) -> dict[str, Any]:
+        """For /status; called from another thread."""
+        lanes = {
+            str(number): {
+                "state": "ready",
+                "clock": entry.lane.clock.now,
+                "positions": dict(entry.positions),
+                "lag": self._lag(number, entry),
+                "queued": entry.lane.queued(),
+                "counters": dict(entry.lane.fold.counters),
+            }
+            for number, entry in list(self.lanes.items())
+        }
+        lanes |= {str(number): {"state": "restoring"} for number in list(self._opening) if str(number) not in lanes}
+        ready = self._generation >= 0 and set(self.lanes) == self._assigned
+        return {"role": "worker", "ready": ready, "generation": self._generation, "lanes": lanes}
+
+
+def assert_consumer(consumer: LaneConsumer | None) -> LaneConsumer:
+    """The consumer, which Faust has made before any lane is fed."""
+    if consumer is None:
+        raise RuntimeError("the driver has not started")
+    return consumer

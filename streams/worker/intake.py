@@ -1,0 +1,149 @@
+"""Bytes to facts: decodes and checks the records of a lane; what cannot be processed becomes a dead letter, whole.
+
+May not import Kafka clients or Faust: a record is anything with offset, timestamp, key, value and headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple, Protocol
+
+from processors.facts import Fact, RefusedFact, to_fact
+from schemas.catalog import CATALOG
+from schemas.types import DeadLetter
+from schemas.wire import Decoder, WireError, schema_id
+from streams.config import ClockMode
+from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
+
+VERSION: Final = version("baton")
+
+
+class Record(Protocol):
+    """What is read of a Kafka record; aiokafka's ConsumerRecord is one. `timestamp`: UTC milliseconds."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class Refused(NamedTuple):
+    """A dead letter with the key of its original."""
+
+    key: bytes | None
+    letter: DeadLetter
+
+
+class Taken(NamedTuple):
+    """What a batch of one topic came to. `ended`: instant of an end-of-input mark in it, UTC milliseconds, or None."""
+
+    facts: list[Fact]
+    refused: list[Refused]
+    ended: int | None
+
+
+def received_at(record: Record) -> int:
+    """The record's timestamp, or the original arrival that an import's header gives, where that is earlier."""
+    for key, value in record.headers:
+        if key == RECEIVED_AT_HEADER and value is not None:
+            try:
+                return min(record.timestamp, int(value))
+            except ValueError:
+                return record.timestamp
+    return record.timestamp
+
+
+class Intake:
+    """Turns the records of one lane into facts. `topic_names`: full names, in the order of INPUTS."""
+
+    def __init__(
+        self, decoder: Decoder, topic_names: Sequence[str], lane: int, *, clock: ClockMode, max_record_bytes: int
+    ) -> None:
+        self._decoder = decoder
+        self._topic_names = topic_names
+        self._lane = lane
+        self._clock = clock
+        self._max_record_bytes = max_record_bytes
+
+    def take(self, topic: int, records: Iterable[Record], now: int) -> Taken:
+        """Decodes and checks `records` of INPUTS[topic]. `now`: the lane clock. Raises UnknownSchema: learn it first."""
+        facts: list[Fact] = []
+        refused: list[Refused] = []
+        ended: int | None = None
+        live = self._clock is ClockMode.BROKER
+        for record in records:
+            key, value = record.key, record.value
+            if key == END_OF_INPUT_KEY and not live:
+                ended = max(ended or 0, received_at(record))
+                continue
+            try:
+                name, event = self._decode(key, value)
+                if INPUTS[topic] not in CATALOG[name].topics:
+                    raise RefusedFact(
+                        "wrong_topic", f"{name} belongs on {' or '.join(CATALOG[name].topics)}, not on {INPUTS[topic]}"
+                    )
+                if event["lead_id"].encode() != key:
+                    raise RefusedFact(
+                        "key_mismatch", f"the record's key is not {name}.lead_id: key it by lead_id, UTF-8"
+                    )
+                arrived = received_at(record)
+                facts.append(
+                    to_fact(
+                        name,
+                        event,
+                        arrived,
+                        at=(topic, record.offset),
+                        # History imported into a live lane has only just come to stand in the log.
+                        arrived_at=record.timestamp if live else arrived,
+                    )
+                )
+            except (WireError, RefusedFact) as error:
+                refused.append(self.dead_letter(topic, record, error.reason, error.detail, now))
+        return Taken(facts, refused, ended)
+
+    def _decode(self, key: bytes | None, value: bytes | None) -> tuple[str, dict[str, Any]]:
+        if key is None:
+            raise RefusedFact("null_key", "the record has no key: key it by lead_id, UTF-8")
+        if key == END_OF_INPUT_KEY:
+            raise RefusedFact("unexpected_end_of_input", "an end-of-input mark means nothing outside a replay")
+        if value is None:
+            raise RefusedFact(
+                "null_value", "the record has no value: a lead is erased by LeadErased, not by a tombstone"
+            )
+        if len(value) > self._max_record_bytes:
+            raise RefusedFact("too_large", f"{len(value)} bytes; at most {self._max_record_bytes} are taken")
+        return self._decoder.decode(value)
+
+    def dead_letter(self, topic: int, record: Record, reason: str, detail: str, now: int) -> Refused:
+        """The dead letter of a record of INPUTS[topic]."""
+        lead_id: str | None = None
+        if record.key is not None:
+            try:
+                lead_id = record.key.decode()
+            except UnicodeDecodeError:
+                lead_id = None
+        return Refused(
+            record.key,
+            {
+                "reason": reason,
+                "detail": detail,
+                "topic": self._topic_names[topic],
+                "partition": self._lane,
+                "offset": record.offset,
+                "timestamp": record.timestamp,
+                "key": record.key,
+                "value": record.value,
+                "headers": [{"key": key, "value": value} for key, value in record.headers],
+                "schema_id": schema_id(record.value),
+                "lead_id": lead_id,
+                "failed_at": now,
+                "worker_version": VERSION,
+            },
+        )

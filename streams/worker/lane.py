@@ -1,0 +1,218 @@
+"""One lane: the same partition number of the three input topics, with one state, one deadline heap and one clock.
+
+Takes what was fetched, merges it by arrival, folds it, lets the clock fire what is due, and gives back what has to be
+written. Synchronous and free of Kafka clients, Faust and clocks: the engine (or a test) feeds it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from processors.clock import LaneClock
+from processors.lane import LaneFold, RefusedByFold
+from schemas.types import LanePosition
+from schemas.wire import Decoder, Encoder, schema_ids
+from streams.topics import DEAD_LETTERS, INPUTS, LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
+from streams.worker.intake import VERSION, Intake, Record, Refused, received_at
+
+
+class Message(NamedTuple):
+    """A record to write: topic without prefix; the partition is the lane's number."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+
+
+class Batch(NamedTuple):
+    """All that one transaction holds, in the order it is written; `packed` goes to Lane.committed once it is durable."""
+
+    messages: list[Message]
+    packed: list[tuple[str, bytes]]
+    positions: dict[str, int]
+
+
+class _Gone(NamedTuple):
+    """Stands for a record that is no longer at hand."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+class Queue:
+    """Fetched records of one input partition, with the running maximum of their received_at."""
+
+    __slots__ = ("arrivals", "records", "top")
+
+    def __init__(self, top: int) -> None:
+        self.records: list[Record] = []
+        self.arrivals: list[int] = []
+        self.top = top
+
+    def add(self, records: Sequence[Record]) -> None:
+        top = self.top
+        for record in records:
+            arrived = received_at(record)
+            if arrived > top:
+                top = arrived
+            self.arrivals.append(top)
+        self.records += records
+        self.top = top
+
+    def take(self, bound: int | None, most: int) -> list[Record]:
+        """Removes and returns up to `most` records whose running maximum is not after `bound` (None: no bound)."""
+        count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.arrivals, bound)
+        count = min(count, most)
+        taken = self.records[:count]
+        del self.records[:count], self.arrivals[:count]
+        return taken
+
+
+class Lane:
+    """State of one lane. `positions` and `clock` are where it stands in memory; what is durable lags behind by a batch."""
+
+    MOST_AT_ONCE: Final = 5_000
+    """Records folded in one call: bounds how long the event loop is held."""
+
+    def __init__(
+        self,
+        number: int,
+        fold: LaneFold,
+        intake: Intake,
+        decoder: Decoder,
+        encoder: Encoder,
+        position: LanePosition | None,
+    ) -> None:
+        self.number = number
+        self.fold = fold
+        self._intake = intake
+        self._decoder = decoder
+        self._encoder = encoder
+        self.next: list[int] = [0] * len(INPUTS)
+        """Offset after the last record taken into the queue, by topic: where to fetch on."""
+        self.positions: list[int] = [0] * len(INPUTS)
+        """Offset after the last record folded, by topic: what a commit makes durable."""
+        self.clock = LaneClock(INPUTS, position["clock"] if position is not None else 0)
+        if position is not None:
+            for index, topic in enumerate(INPUTS):
+                self.positions[index] = self.next[index] = position["positions"].get(topic, 0)
+                self.clock.reached[topic] = position["reached"].get(topic, 0)
+            fold.counters.update(position["counters"])
+            fold.advance(self.clock.now)
+        self.queues = [Queue(self.clock.reached[topic]) for topic in INPUTS]
+        self._schema_ids: set[int] = set()
+        """Of the records in the queues."""
+        self._letters: list[Refused] = []
+        self.dirty = position is None
+        """Something has to be committed."""
+        self.uncommitted = 0
+        """Records folded since the last batch was made."""
+
+    def add(self, topic: int, records: Sequence[Record]) -> None:
+        """Takes what was fetched of INPUTS[topic], in offset order; what was taken before is passed over."""
+        if records and records[0].offset < self.next[topic]:
+            records = [record for record in records if record.offset >= self.next[topic]]
+        if records:
+            self.queues[topic].add(records)
+            self._schema_ids |= schema_ids(record.value for record in records)
+            self.next[topic] = records[-1].offset + 1
+
+    def queued(self) -> int:
+        return sum(len(queue.records) for queue in self.queues)
+
+    def unknown_schemas(self) -> set[int]:
+        """Ids to be learnt before `work` can go on."""
+        if not self.queued():
+            self._schema_ids.clear()
+        return {number for number in self._schema_ids if not self._decoder.knows(number)}
+
+    def work(self, ends: Sequence[int | None]) -> int:
+        """Folds what may be folded and advances the clock; the number of records folded.
+
+        `ends`, by topic: None where the partition is not read to its end, else the broker's time (UTC milliseconds)
+        at which it was: everything received before has been added. In a replay that time is 0: being at the end says
+        that nothing needs to be waited for, and nothing about time.
+        """
+        done = 0
+        # A partition that is not at its end may still bring what was received before the others' records.
+        bounds = [queue.top for queue, end in zip(self.queues, ends, strict=True) if end is None]
+        bound = min(bounds) if bounds else None
+        facts = []
+        batches = []
+        for index, topic in enumerate(INPUTS):
+            records = self.queues[index].take(bound, self.MOST_AT_ONCE)
+            batches.append(records)
+            if not records:
+                continue
+            taken = self._intake.take(index, records, self.clock.now)
+            facts += taken.facts
+            self._letters += taken.refused
+            for refused in taken.refused:
+                self.fold.counters[f"dead_letters.{refused.letter['reason']}"] += 1
+            self.positions[index] = records[-1].offset + 1
+            self.clock.handed_over(topic, max(map(received_at, records)))
+            if taken.ended is not None:
+                self.clock.ended(topic, taken.ended)
+            done += len(records)
+        if facts:
+            facts.sort(key=lambda fact: fact.received_at)
+            for refusal in self.fold.fold(facts):
+                self._refuse(refusal, batches)
+        for index, topic in enumerate(INPUTS):
+            end = ends[index]
+            if end is not None and not self.queues[index].records:
+                self.clock.caught_up(topic, end)
+        fired = self.fold.next_deadline <= self.clock.now
+        self.fold.advance(self.clock.now)
+        if done or fired:
+            self.dirty = True
+            self.uncommitted += done
+        return done
+
+    def _refuse(self, refusal: RefusedByFold, batches: Sequence[Sequence[Record]]) -> None:
+        """Sets a fact aside that the fold refused; of one folded in an earlier batch only the coordinates are at hand."""
+        fact, reason, detail = refusal
+        topic, offset = fact.at
+        record = next((record for record in batches[topic] if record.offset == offset), None)
+        if record is None:
+            record = _Gone(offset, fact.arrived_at, fact.lead_id.encode())
+            detail += "; the bytes stand in the original record"
+        self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
+        self.fold.counters[f"dead_letters.{reason}"] += 1
+
+    def batch(self) -> Batch:
+        """Everything said and changed since the last batch, encoded, with where the lane then stands."""
+        encode = self._encoder.encode
+        said = self.fold.drain()
+        messages = [
+            Message(TRANSITIONS, item["lead_id"].encode(), encode("LeadTransition", item)) for item in said.transitions
+        ]
+        messages += [
+            Message(SLA_EVENTS, item["lead_id"].encode(), encode("SlaEvent", item)) for item in said.sla_events
+        ]
+        messages += [Message(DEAD_LETTERS, key, encode("DeadLetter", letter)) for key, letter in self._letters]
+        packed = [(lead_id, encode("LeadState", state)) for lead_id, state in self.fold.changed()]
+        messages += [Message(STATES, lead_id.encode(), value) for lead_id, value in packed]
+        positions = dict(zip(INPUTS, self.positions, strict=True))
+        position: LanePosition = {
+            "lane": self.number,
+            "positions": positions,
+            "reached": dict(self.clock.reached),
+            "clock": self.clock.now,
+            "counters": dict(self.fold.counters),
+            "worker_version": VERSION,
+        }
+        messages.append(Message(STATES, LANE_KEY, encode("LanePosition", position)))
+        self._letters = []
+        self.dirty = False
+        self.uncommitted = 0
+        return Batch(messages, packed, positions)
+
+    def committed(self, batch: Batch) -> None:
+        """The batch is durable: its records stand for the leads from now on."""
+        self.fold.settle(batch.packed)

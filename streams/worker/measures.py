@@ -1,0 +1,80 @@
+"""What the worker tells Prometheus, and when. Names and meanings stand in streams.metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from processors.vocabulary import NEVER
+from streams.metrics import (
+    BATCH_SECONDS,
+    BREACHES,
+    COMMIT_SECONDS,
+    COPIES,
+    DEAD_LETTERS,
+    EVENTS,
+    LAG,
+    LANE_CLOCK,
+    LANE_CLOCK_AGE,
+    LANES_LOST,
+    LANES_OWNED,
+    OPEN_CLOCKS,
+    RESTORE_SECONDS,
+    SLA_EVENTS,
+    TRANSITIONS,
+)
+from streams.topics import INPUTS
+from streams.worker.lane import Batch, Lane
+
+__all__ = ["BATCH_SECONDS", "LANES_LOST", "LANES_OWNED", "RESTORE_SECONDS", "committed", "forget", "lane"]
+
+_told: dict[int, Counter[str]] = {}
+"""Lane -> its counters as last told. They are durable and counted once; Prometheus gets what this process added."""
+
+
+def committed(number: int, lane: Lane, batch: Batch, seconds: float) -> None:
+    """A batch of the lane is durable."""
+    COMMIT_SECONDS.observe(seconds)
+    label = str(number)
+    now = Counter(lane.fold.counters)
+    before = _told.get(number)
+    _told[number] = now
+    if before is None:  # what earlier owners did
+        return
+    for key, count in (now - before).items():
+        family, _, detail = key.partition(".")
+        match family:
+            case "events":
+                EVENTS.labels(lane=label).inc(count)
+            case "copies":
+                COPIES.labels(lane=label).inc(count)
+            case "transitions":
+                TRANSITIONS.labels(lane=label, change=detail or "stated").inc(count)
+            case "sla":
+                SLA_EVENTS.labels(lane=label, kind=detail).inc(count)
+            case "breaches":
+                BREACHES.labels(policy=detail).inc(count)
+            case "dead_letters":
+                DEAD_LETTERS.labels(reason=detail).inc(count)
+            case _:
+                continue
+
+
+def lane(number: int, lane: Lane, lag: dict[str, int], broker_now: int | None) -> None:
+    """Once a second."""
+    label = str(number)
+    for topic, records in lag.items():
+        LAG.labels(lane=label, topic=topic).set(records)
+    LANE_CLOCK.labels(lane=label).set(lane.clock.now / 1000)
+    if broker_now is not None:
+        LANE_CLOCK_AGE.labels(lane=label).set(max(0, broker_now - lane.clock.now) / 1000)
+    OPEN_CLOCKS.labels(lane=label).set(lane.fold.open_deadlines if lane.fold.next_deadline != NEVER else 0)
+
+
+def forget(number: int) -> None:
+    """The lane is no longer ours: its gauges would tell of the past."""
+    label = str(number)
+    _told.pop(number, None)
+    for topic in INPUTS:
+        LAG.remove(label, topic)
+    for gauge in (LANE_CLOCK, LANE_CLOCK_AGE, OPEN_CLOCKS):
+        gauge.remove(label)
