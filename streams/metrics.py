@@ -44,6 +44,11 @@ OPEN_CLOCKS: Final = Gauge(
     "Leads with a deadline still to come, by lane. What the sales team has before it.",
     ["lane"],
 )
+UNWORKED: Final = Gauge(
+    "baton_unworked_leads",
+    "Promises to leads that are broken, announced and still open, by lane. Above zero for long: nobody works them.",
+    ["lane"],
+)
 LAG: Final = Gauge(
     "baton_lag_records",
     "Records in the log that the lane has not folded. Growing: add workers, or find what blocks the lane.",

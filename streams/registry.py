@@ -35,6 +35,16 @@ class Registry:
         self._client = SchemaRegistryClient({"url": url, "max.retries": 0, "timeout": 10})
         self._patience = patience
 
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its connections; it cannot be used afterwards."""
+        self._client.close()
+
     def _call(self, what: Callable[[], T]) -> T:
         try:
             for attempt in Retrying(

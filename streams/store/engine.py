@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -101,7 +101,7 @@ class Connection:
             int(answer.bytes_written()),
         )
 
-    def stream(self, sql: str, form: str, parameters: Mapping[str, str]) -> Iterator[bytes]:
+    def stream(self, sql: str, form: str, parameters: Mapping[str, str]) -> Generator[bytes, None, None]:
         """Chunks of the answer; empty for no rows. Close the iterator, or the connection stays busy."""
         answer = self._handle.send_query(sql, form, params=dict(parameters))
         try:
@@ -158,14 +158,15 @@ class Engine:
     def connection(self) -> Connection:
         return Connection(self._path)
 
-    def parse(self, sql: str) -> Statement:
-        with self._lock:
-            return self._root.parse(sql)
-
     def cancel(self, tag: str) -> None:
         """Asks the queries whose setting log_comment is `tag` to stop."""
         with self._lock:
             self._root.query("KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC", "Null", {"tag": tag})
+
+    def cancel_all(self) -> None:
+        """Asks every running query to stop."""
+        with self._lock:
+            self._root.query("KILL QUERY WHERE 1 ASYNC", "Null")
 
     def close(self) -> None:
         self._root.close()

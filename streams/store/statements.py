@@ -41,11 +41,11 @@ def is_insert(text: bytes) -> bool:
 
 
 def _tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
-    """(kind, upper-case text, start, end) of what is neither space nor comment."""
+    """(kind, text, start, end) of what is neither space nor comment."""
     for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "quoted"
+        kind = next(name for name in ("space", "quoted", "word", "other") if match[name] is not None)
         if kind != "space":
-            yield kind, match.group().upper() if kind == "word" else match.group(), match.start(), match.end()
+            yield kind, match.group(), match.start(), match.end()
 
 
 def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
@@ -56,7 +56,8 @@ def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
     depth = 0
     naming = False
     last_word = b""
-    for kind, token, start, end in _tokens(text):
+    for kind, written, start, end in _tokens(text):
+        token = written.upper()
         if token == b"(":
             depth += 1
         elif token == b")":
@@ -66,8 +67,10 @@ def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
             if token == b".":
                 naming = True
             continue
+        if naming and token == b"FUNCTION" and last_word in (b"INTO", b"TABLE"):
+            raise Fault(*NOT_IMPLEMENTED, "INSERT INTO FUNCTION writes outside the store: insert into a table")
         if naming:  # the table's own name, whatever it is
-            naming = token in (b"TABLE", b"FUNCTION")
+            naming = token == b"TABLE" and last_word == b"INTO"
         elif token == b"INTO":
             naming = True
         elif token == b"INFILE" and last_word == b"FROM":
@@ -87,17 +90,10 @@ def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
 
 def output_format(text: str) -> str | None:
     """The name in a trailing FORMAT clause; None where there is none. For headers: the engine reads the clause itself."""
-    words = [token for kind, token, _, _ in _raw_tokens(text.encode()) if kind == "word" or token == b"="]
+    words = [token for kind, token, _, _ in _tokens(text.encode()) if kind == "word"]
     for place in range(len(words) - 2, -1, -1):
         if words[place].upper() == b"FORMAT":
             return words[place + 1].decode()
         if words[place].upper() in (b"FROM", b"SELECT", b"WHERE"):
             return None
     return None
-
-
-def _raw_tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
-    for match in _TOKEN.finditer(text):
-        kind = match.lastgroup or "quoted"
-        if kind != "space":
-            yield kind, match.group(), match.start(), match.end()

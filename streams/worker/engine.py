@@ -53,7 +53,8 @@ class OpenLane:
     commit: asyncio.Task[None] | None = None
     committed_at: float = 0.0
     positions: dict[str, int] = field(default_factory=dict)
-    """As last committed."""
+    """As last committed; likewise the clock."""
+    clock: int = 0
 
 
 class Engine:
@@ -149,6 +150,7 @@ class Engine:
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
         )  # fmt: skip
         lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
+        measures.opened(number, lane)
         # The first commit claims the lane and tells the broker's time.
         lane.dirty = True
         self.lanes[number] = OpenLane(lane, lane_log, {}, committed_at=time.monotonic())
@@ -317,7 +319,7 @@ class Engine:
                 await self._lost(number, error)
             return
         entry.lane.committed(batch)
-        entry.positions = batch.positions
+        entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = time.monotonic()
         entry.commit = None
         measures.committed(number, entry.lane, batch, seconds)
@@ -345,7 +347,7 @@ class Engine:
         lanes = {
             str(number): {
                 "state": "ready",
-                "clock": entry.lane.clock.now,
+                "clock": entry.clock,
                 "positions": dict(entry.positions),
                 "lag": self._lag(number, entry),
                 "queued": entry.lane.queued(),

@@ -32,6 +32,8 @@ class Batch(NamedTuple):
     messages: list[Message]
     packed: list[tuple[str, bytes]]
     positions: dict[str, int]
+    clock: int
+    """Lane clock when it was made, UTC milliseconds."""
 
 
 class _Gone(NamedTuple):
@@ -211,7 +213,7 @@ class Lane:
         self._letters = []
         self.dirty = False
         self.uncommitted = 0
-        return Batch(messages, packed, positions)
+        return Batch(messages, packed, positions, self.clock.now)
 
     def committed(self, batch: Batch) -> None:
         """The batch is durable: its records stand for the leads from now on."""

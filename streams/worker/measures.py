@@ -21,6 +21,7 @@ from streams.metrics import (
     RESTORE_SECONDS,
     SLA_EVENTS,
     TRANSITIONS,
+    UNWORKED,
 )
 from streams.topics import INPUTS
 from streams.worker.lane import Batch, Lane
@@ -31,15 +32,18 @@ _told: dict[int, Counter[str]] = {}
 """Lane -> its counters as last told. They are durable and counted once; Prometheus gets what this process added."""
 
 
+def opened(number: int, lane: Lane) -> None:
+    """The lane is restored: what its counters say now was told by earlier owners."""
+    _told[number] = Counter(lane.fold.counters)
+
+
 def committed(number: int, lane: Lane, batch: Batch, seconds: float) -> None:
     """A batch of the lane is durable."""
     COMMIT_SECONDS.observe(seconds)
     label = str(number)
     now = Counter(lane.fold.counters)
-    before = _told.get(number)
+    before = _told[number]
     _told[number] = now
-    if before is None:  # what earlier owners did
-        return
     for key, count in (now - before).items():
         family, _, detail = key.partition(".")
         match family:
@@ -67,6 +71,7 @@ def lane(number: int, lane: Lane, lag: dict[str, int], broker_now: int | None) -
     LANE_CLOCK.labels(lane=label).set(lane.clock.now / 1000)
     if broker_now is not None:
         LANE_CLOCK_AGE.labels(lane=label).set(max(0, broker_now - lane.clock.now) / 1000)
+    UNWORKED.labels(lane=label).set(lane.fold.counters["overdue"])
     OPEN_CLOCKS.labels(lane=label).set(lane.fold.open_deadlines if lane.fold.next_deadline != NEVER else 0)
 
 
@@ -76,5 +81,5 @@ def forget(number: int) -> None:
     _told.pop(number, None)
     for topic in INPUTS:
         LAG.remove(label, topic)
-    for gauge in (LANE_CLOCK, LANE_CLOCK_AGE, OPEN_CLOCKS):
+    for gauge in (LANE_CLOCK, LANE_CLOCK_AGE, OPEN_CLOCKS, UNWORKED):
         gauge.remove(label)
