@@ -57,7 +57,8 @@ class LaneFold:
         self._transitions: list[LeadTransition] = []
         self._sla_events: list[SlaEvent] = []
         self.counters: Counter[str] = Counter()
-        """events, copies, transitions, sla.KIND, refused.REASON: since the lane's state began."""
+        """events, copies, transitions, sla.KIND, refused.REASON: since the lane's state began; overdue: breaches announced
+        and still open now."""
 
     def __len__(self) -> int:
         return len(self._packed.keys() | self._live.keys())
@@ -88,6 +89,7 @@ class LaneFold:
         for fact in facts:
             lead_id = fact.lead_id
             memory = self._memory(lead_id)
+            overdue = leads.overdue(memory)
             outcome = leads.receive(memory, fact, self._clock, self._agreement)
             counters["events"] += 1
             if outcome.copy:
@@ -99,6 +101,7 @@ class LaneFold:
                 counters[f"refused.{reason}"] += 1
                 refused.append(RefusedByFold(whose, reason, detail))
             if outcome.changed:
+                counters["overdue"] += leads.overdue(memory) - overdue
                 self._changed.add(lead_id)
                 self._tell(lead_id, memory, outcome)
                 self._schedule(lead_id, memory)
@@ -145,6 +148,7 @@ class LaneFold:
             fired = leads.fire(memory, self._clock, self._grace)
             if fired:
                 self._changed.add(lead_id)
+                self.counters["overdue"] += len(fired)
                 for said in fired:
                     self._tell_instance(lead_id, said)
             self._schedule(lead_id, memory)

@@ -297,6 +297,14 @@ def due(memory: Memory, grace_ms: int) -> int | None:
     return min(deadlines, default=None)
 
 
+def overdue(memory: Memory) -> int:
+    """Open instances whose breach has been announced."""
+    if not memory.announced:
+        return 0
+    announced = memory.announced
+    return sum(announced.get(clock.instance_id) == clock.deadline for clock in memory.state.clocks.values())
+
+
 def fire(memory: Memory, clock: int, grace_ms: int) -> list[InstanceSaid]:
     """Announces the breach of each open instance whose deadline plus grace is not after the lane clock."""
     clocks: list[InstanceSaid] = []

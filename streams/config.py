@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     store_database: str = Field(default="baton", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     store_user: str = "default"
     store_password: SecretStr = SecretStr("")
+    store_reader_password: SecretStr = SecretStr("")
+    """Of the embedded store's read-only user `reader`; needed for that user as soon as there is a store_password."""
 
     topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
     """Put before every topic name, so that environments or replays can share a cluster."""

@@ -37,7 +37,7 @@ def _event(lead_id: str, number: int, name: str, **fields: Any) -> dict[str, Any
     }
 
 
-def _lead(random: Random, number: int, start: int, pace: float) -> Iterator[tuple[int, str, dict[str, Any]]]:
+def _lead(random: Random, deal_id: str, start: int, pace: float) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """The events of one lead. `pace`: milliseconds that stand for a working minute."""
     at = float(start)
     source = random.choices([name for name, _ in _SOURCES], [weight for _, weight in _SOURCES])[0]
@@ -47,7 +47,11 @@ def _lead(random: Random, number: int, start: int, pace: float) -> Iterator[tupl
     at += pace * random.uniform(0.1, 1)
     yield int(at), "LeadScored", {"grade": grade, "score": round(random.uniform(0, 100), 1)}
     if not raised and random.random() < 0.45:
-        yield int(at + pace * 20), "LeadDisqualified", {"reason": "no_fit"}
+        late = int(at + pace * 20)
+        if random.random() < 0.4:
+            yield late, "LeadNurtured", {}
+        else:
+            yield late, "LeadDisqualified", {"reason": "no_fit"}
         return
     at += pace * random.uniform(0.1, 2)
     yield int(at), "LeadQualified", {"definition": "q4"}
@@ -70,7 +74,7 @@ def _lead(random: Random, number: int, start: int, pace: float) -> Iterator[tupl
         return
     yield int(at), "LeadSalesQualified", {}
     at += pace * random.uniform(5, 30)
-    deal = {"opportunity_id": f"deal-{number:07d}"}
+    deal = {"opportunity_id": deal_id}
     money = {"amount_minor": random.randrange(2_000, 80_000) * 100, "currency": "EUR"}
     yield int(at), "OpportunityOpened", {**deal, **money, "source": source}
     at += pace * random.uniform(10, 60)
@@ -80,10 +84,11 @@ def _lead(random: Random, number: int, start: int, pace: float) -> Iterator[tupl
         yield int(at), "OpportunityLost", {**deal, "reason": random.choice(_LOSSES)}
 
 
-def leads(*, seed: int, per_second: float, pace_ms: float) -> Iterator[Simulated]:
+def leads(*, seed: int, per_second: float, pace_ms: float, run: str = "") -> Iterator[Simulated]:
     """An endless stream in the order of `at`: about `per_second` new leads a second.
 
-    `pace_ms`: how many milliseconds stand for a working minute of the people in it.
+    `pace_ms`: how many milliseconds stand for a working minute of the people in it. `run` stands in every id, so that
+    two runs are different leads.
     """
     random = Random(seed)  # noqa: S311  # a simulation
     due: list[tuple[int, int, str, dict[str, Any]]] = []
@@ -95,6 +100,7 @@ def leads(*, seed: int, per_second: float, pace_ms: float) -> Iterator[Simulated
         while due and due[0][0] <= born:
             at, _, name, event = heapq.heappop(due)
             yield Simulated(at, name, event)
-        for place, (at, name, fields) in enumerate(_lead(random, number, int(born), pace_ms), 1):
+        story = _lead(random, f"deal-{run}{number:07d}", int(born), pace_ms)
+        for place, (at, name, fields) in enumerate(story, 1):
             serial += 1
-            heapq.heappush(due, (at, serial, name, _event(f"lead-{number:07d}", place, name, **fields)))
+            heapq.heappush(due, (at, serial, name, _event(f"lead-{run}{number:07d}", place, name, **fields)))

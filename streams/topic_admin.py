@@ -55,7 +55,7 @@ def wait_for_brokers(settings: Settings, patience: float = 60.0) -> AdminClient:
         for attempt in Retrying(
             retry=retry_if_exception_type(KafkaException),
             stop=stop_after_delay(patience),
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
             before_sleep=lambda state: log.warning(
                 "brokers unreachable, retrying", brokers=settings.brokers, attempt=state.attempt_number
             ),
@@ -93,7 +93,7 @@ def ensure_topics(settings: Settings, patience: float = 60.0) -> dict[str, int]:
 
 
 def _wait_for(client: AdminClient, names: set[str]) -> Mapping[str, Any]:
-    for attempt in Retrying(stop=stop_after_delay(30), wait=wait_exponential_jitter(initial=0.05, max=1), reraise=True):
+    for attempt in Retrying(stop=stop_after_delay(30), wait=wait_exponential_jitter(multiplier=0.05, max=1), reraise=True):
         with attempt:
             found = client.list_topics(timeout=10).topics
             missing = [name for name in names if name not in found or not found[name].partitions]

@@ -10,7 +10,7 @@ import typer
 
 from streams.errors import BatonError
 
-_FAMILIES: Final = ("worker", "embedded", "publish", "importing")
+_FAMILIES: Final = ("worker", "store", "embedded", "publish", "importing")
 """Modules of streams.cli that define `register(app)`."""
 
 

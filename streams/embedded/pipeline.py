@@ -6,7 +6,7 @@ What `baton demo` and `baton replay` stand on.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,11 @@ import httpx2 as httpx
 import structlog
 
 from streams.config import ClockMode, Settings, load
+from streams.embedded import progress
+from streams.embedded.progress import LogEnds
 from streams.embedded.supervisor import Child, Supervisor
 from streams.errors import BatonError, ConfigurationError
+from streams.store.migrations import Migrator
 from streams.topic_admin import ensure_topics
 
 log = structlog.get_logger(__name__)
@@ -52,6 +55,7 @@ class Pipeline:
     sink: Child
     store: Child
     lanes: int
+    ends: LogEnds
 
     def worker_status(self) -> list[dict[str, Any]]:
         """/status of each worker that answers."""
@@ -59,7 +63,21 @@ class Pipeline:
         return [answer for answer in answers if answer is not None]
 
     def sink_status(self) -> dict[str, Any] | None:
+        """/status of the sink; None where it does not answer."""
         return _status(self.sink)
+
+    def ready_lanes(self) -> dict[int, Mapping[str, Any]]:
+        return progress.ready_lanes(self.worker_status())
+
+    def unfolded(self) -> int:
+        """Records of the input topics that are not durably folded."""
+        return progress.unfolded(self.ends.inputs(), self.ready_lanes())
+
+    def unstored(self) -> int | None:
+        """Records of the output topics that the store does not hold; None where the sink does not answer."""
+        ends = self.ends.outputs()  # first: what comes after is not waited for
+        status = self.sink_status()
+        return None if status is None else progress.unstored(ends, status)
 
     def check(self) -> None:
         """Raises BatonError where a process ended without which nothing can go on."""
@@ -121,16 +139,10 @@ def running(plan: Plan) -> Iterator[Pipeline]:
         )  # fmt: skip
         counts = ensure_topics(settings)
         environment = _environment(settings)
-        migrate(settings)
+        Migrator(settings).up()
         workers = [
             supervisor.start(f"worker-{number}", ["worker"], environment) for number in range(1, plan.workers + 1)
         ]
         sink = supervisor.start("sink", ["sink"], environment)
-        yield Pipeline(settings, supervisor, workers, sink, store, counts[settings.topic_prefix + "leads"])
-
-
-def migrate(settings: Settings) -> None:
-    """Brings the store's tables up to date."""
-    from streams.store.migrations import migrate_up
-
-    migrate_up(settings)
+        with LogEnds(settings) as ends:
+            yield Pipeline(settings, supervisor, workers, sink, store, counts[settings.topic_prefix + "leads"], ends)

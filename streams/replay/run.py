@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, TopicPartition
 
 from streams.embedded.broker import MOST_RECORDS
 from streams.embedded.pipeline import Pipeline
@@ -21,11 +20,11 @@ from streams.errors import BatonError
 from streams.importers import Source, open_source
 from streams.publisher import Publisher
 from streams.registry import Registry
-from streams.topics import OUTPUTS, Topics
 
 log = structlog.get_logger(__name__)
 
 _CHECK_EVERY: Final = 5_000
+_MOST_BEHIND: Final = MOST_RECORDS // 10
 _STALLED: Final = 120.0
 """Seconds without any progress after which a replay gives up."""
 
@@ -99,55 +98,12 @@ def _publish(
 
 def _wait_for_room(pipeline: Pipeline) -> None:
     """The embedded broker forgets what lies too far back: neither worker nor sink may fall behind."""
-    most = MOST_RECORDS // 10
-    _until(pipeline, lambda: _lag(pipeline) < most and _sink_lag(pipeline) < most, "the embedded broker's room")
 
+    def room() -> bool:
+        unstored = pipeline.unstored()
+        return unstored is not None and unstored < _MOST_BEHIND and pipeline.unfolded() < 2 * _MOST_BEHIND
 
-def _lag(pipeline: Pipeline) -> int:
-    statuses = pipeline.worker_status()
-    lanes = [lane for status in statuses for lane in status["lanes"].values() if lane["state"] == "ready"]
-    if len(lanes) < pipeline.lanes:
-        return 2**63
-    return sum(sum(lane["lag"].values()) for lane in lanes)
-
-
-def _sink_lag(pipeline: Pipeline) -> int:
-    behind = _behind(pipeline)
-    return 2**63 if behind is None else behind
-
-
-def _behind(pipeline: Pipeline) -> int | None:
-    """Records of the output topics that are durable and not yet in the store; None: the sink does not answer."""
-    status = pipeline.sink_status()
-    if status is None:
-        return None
-    ends = _ends(pipeline)
-    stored = status["partitions"]
-    return sum(max(0, end - stored.get(name, {}).get("position", 0)) for name, end in ends.items())
-
-
-def _ends(pipeline: Pipeline) -> dict[str, int]:
-    """Last stable offset of every partition of the output topics, as TOPIC-PARTITION without prefix."""
-    settings = pipeline.settings
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.brokers,
-            "group.id": "baton-replay",
-            "isolation.level": "read_committed",
-            "log_level": 0,
-        }
-    )
-    try:
-        topics = Topics(settings.topic_prefix)
-        found: dict[str, int] = {}
-        for topic in OUTPUTS:
-            name = topics.name(topic)
-            for number in consumer.list_topics(name, timeout=10).topics[name].partitions:
-                _, end = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)
-                found[f"{topic}-{number}"] = end
-        return found
-    finally:
-        consumer.close()
+    _until(pipeline, room, "the embedded broker's room")
 
 
 def _until(pipeline: Pipeline, done: Callable[[], bool], what: str) -> None:
@@ -170,12 +126,9 @@ def _drain(pipeline: Pipeline, played: Played, progress: Callable[[str, int], No
     """Complete: every lane has durably reached `until`, and the store holds all that was written by then."""
 
     def folded() -> bool:
-        lanes = {}
-        for status in pipeline.worker_status():
-            lanes.update({key: lane for key, lane in status["lanes"].items() if lane["state"] == "ready"})
-        done = sum(lane["clock"] >= played.until for lane in lanes.values())
+        done = sum(int(lane["clock"]) >= played.until for lane in pipeline.ready_lanes().values())
         progress("lanes done", done)
         return done == pipeline.lanes
 
     _until(pipeline, folded, "the lanes to reach the end of the data")
-    _until(pipeline, lambda: _behind(pipeline) == 0, "the store to hold everything")
+    _until(pipeline, lambda: pipeline.unstored() == 0, "the store to hold everything")

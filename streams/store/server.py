@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
 
@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from streams.errors import ConfigurationError
+from streams.store.addresses import is_loopback
 from streams.store.engine import Engine
 from streams.store.execution import Executor
 from streams.store.guard import Users
@@ -24,15 +25,6 @@ log = structlog.get_logger(__name__)
 
 _PATIENCE: Final = 1.0
 """Seconds that running requests are given at the end. What was acknowledged is safe without them."""
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class StoreServer:
@@ -127,3 +119,10 @@ def wait_for_signal() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     asked.wait()
+
+
+def end_by(seconds: float) -> None:
+    """The process ends after `seconds` even if a query does not stop: what was acknowledged is stored already."""
+    timer = threading.Timer(seconds, os._exit, args=(0,))
+    timer.daemon = True
+    timer.start()

@@ -56,6 +56,7 @@ public class Publish {
     }
 
     static final ObjectMapper JSON = new ObjectMapper();
+    static final HttpClient HTTP = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     static Contract contract(String registry, String topic, Path file) throws Exception {
         String text = Files.readString(file);
@@ -65,7 +66,7 @@ public class Publish {
             .header("Content-Type", "application/vnd.schemaregistry.v1+json")
             .POST(HttpRequest.BodyPublishers.ofString(JSON.writeValueAsString(Map.of("schema", text))))
             .build();
-        HttpResponse<String> answer = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
+        HttpResponse<String> answer = HTTP.send(request, HttpResponse.BodyHandlers.ofString());
         JsonNode body = JSON.readTree(answer.body());
         if (answer.statusCode() != 200) {
             throw new IllegalStateException("registry answered " + answer.statusCode() + ": " + body);

@@ -1,0 +1,1 @@
+"""What a ClickHouse needs for Baton: numbered migrations. Data, no code."""

@@ -1,0 +1,444 @@
+-- Tables of the lifecycle and first KPI views.
+--
+-- Every table is a ReplacingMergeTree(version, deleted): the sink writes each statement as it came, the newest version
+-- under a key is what holds, a retraction is a row with deleted = 1. Views read FINAL, so they are right whether or not
+-- merges have run. version = generation of the output topic * 2^48 + offset; (topic_id, partition, offset) name the
+-- record that a row came from, and are what the sink resumes by. Ids only, no personal data.
+-- Every statement can run again: a migration that was cut off is simply applied again.
+
+CREATE TABLE IF NOT EXISTS output_topics
+(
+    name String COMMENT 'Topic, with its prefix',
+    topic_id String COMMENT 'Kafka''s own id of the topic; a re-created topic has another',
+    generation UInt16 COMMENT 'Counts the topics that have had this name, from 1; the high part of every version',
+    first_seen_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'When the sink first met it'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (name, topic_id)
+COMMENT 'Output topics whose records the store holds';
+
+CREATE TABLE IF NOT EXISTS lead_transitions
+(
+    transition_id String COMMENT '32 hex digits: hash of lead, causing event and entered stage',
+    lead_id String COMMENT 'The lead',
+    change LowCardinality(String) COMMENT 'stated, corrected or retracted: what the newest statement was',
+    cycle UInt32 COMMENT 'Cycle of the lead, from 1',
+    sequence UInt32 COMMENT 'Place in the lead''s story, from 1',
+    from_stage LowCardinality(Nullable(String)) COMMENT 'Stage left; NULL for the first',
+    to_stage LowCardinality(String) COMMENT 'Stage entered',
+    entered_at DateTime64(3, 'UTC') COMMENT 'effective_at of the causing event',
+    event_type LowCardinality(String) COMMENT 'Record name of the causing event',
+    event_id String COMMENT 'event_id of the causing event',
+    source_system LowCardinality(String) COMMENT 'source_system of the causing event',
+    entered_by LowCardinality(String) COMMENT 'system or person',
+    implied Bool COMMENT 'Entered only because a later stage was reached; left out of time in stage',
+    confirmed Bool COMMENT 'Implied, and the stage''s own event came after all',
+    disputed Bool COMMENT 'The causing event was dated more than 72 h before it was received',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    campaign Nullable(String) COMMENT 'The lead''s campaign',
+    owner Nullable(String) COMMENT 'Owner at that instant',
+    team LowCardinality(Nullable(String)) COMMENT 'Team at that instant',
+    grade LowCardinality(Nullable(String)) COMMENT 'Grade at that instant',
+    reason LowCardinality(Nullable(String)) COMMENT 'Reason given by the causing event',
+    agreement_version LowCardinality(String) COMMENT 'Agreement version in force at entered_at',
+    is_test Bool COMMENT 'Test traffic',
+    emitted_at DateTime64(3, 'UTC') COMMENT 'Lane clock when it was stated; not reproducible',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic; also the lane',
+    offset Int64 COMMENT 'Offset in it',
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
+    deleted UInt8 COMMENT '1: taken back'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY (lead_id, transition_id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Entries of leads into stages. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS sla_instances
+(
+    instance_id String COMMENT '32 hex digits: hash of policy, lead and start event',
+    lead_id String COMMENT 'The lead',
+    kind LowCardinality(String) COMMENT 'What was told last: started, rung, breached, met, ...',
+    policy LowCardinality(String) COMMENT 'Policy, e.g. first_response',
+    verdict LowCardinality(String) COMMENT 'open, breached_open, met, late_met, breached_ended, cancelled, transferred',
+    cycle UInt32 COMMENT 'Cycle of the lead when the clock started',
+    start_event_id String COMMENT 'event_id of the event that started the clock',
+    start_source_system LowCardinality(String) COMMENT 'source_system of that event',
+    started_at DateTime64(3, 'UTC') COMMENT 'effective_at of that event',
+    deadline DateTime64(3, 'UTC') COMMENT 'Meeting it exactly is in time',
+    breached_at Nullable(DateTime64(3, 'UTC')) COMMENT 'The deadline, once it passed without satisfaction',
+    satisfied_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the satisfying event',
+    satisfied_by Nullable(String) COMMENT 'event_id of it',
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the event that ended it unsatisfied',
+    ended_by Nullable(String) COMMENT 'event_id of it',
+    elapsed_ms Nullable(Int64) COMMENT 'Open time of the calendar from start to satisfaction, milliseconds',
+    overrun_ms Nullable(Int64) COMMENT 'Open time of the calendar from the deadline to a late satisfaction or end, milliseconds',
+    late_evidence Bool COMMENT 'Met in time by an event received after deadline and grace',
+    notify Bool COMMENT 'False for what was due more than 24 h before the lane clock; not reproducible',
+    rung Nullable(Int32) COMMENT 'Percent of the way from start to deadline that was announced last',
+    agreement_version LowCardinality(String) COMMENT 'Agreement version in force at started_at',
+    calendar LowCardinality(String) COMMENT 'Calendar that measures it',
+    target_ms Int64 COMMENT 'Target, milliseconds of open time',
+    grade LowCardinality(Nullable(String)) COMMENT 'Grade the target was picked by',
+    owner Nullable(String) COMMENT 'Owner when the clock started',
+    team LowCardinality(Nullable(String)) COMMENT 'Team when the clock started',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    is_test Bool COMMENT 'Test traffic',
+    emitted_at DateTime64(3, 'UTC') COMMENT 'Lane clock when it was told; not reproducible',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic; also the lane',
+    offset Int64 COMMENT 'Offset in it',
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
+    deleted UInt8 COMMENT '1: the instance never was'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY instance_id
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'SLA clocks as they stand. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS leads
+(
+    lead_id String COMMENT 'The lead',
+    stage LowCardinality(String) COMMENT 'Stage now; empty: no event has moved it yet',
+    cycle UInt32 COMMENT 'Cycle now',
+    work_status LowCardinality(String) COMMENT 'new, assigned, attempting, connected or meeting_set',
+    source LowCardinality(Nullable(String)) COMMENT 'Source',
+    campaign Nullable(String) COMMENT 'Campaign',
+    owner Nullable(String) COMMENT 'Owner now',
+    owner_kind LowCardinality(Nullable(String)) COMMENT 'person or queue',
+    team LowCardinality(Nullable(String)) COMMENT 'Team now',
+    grade LowCardinality(Nullable(String)) COMMENT 'Grade now',
+    stage_entered_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the stage was entered',
+    first_captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured',
+    last_received_at DateTime64(3, 'UTC') COMMENT 'Newest received_at of the lead',
+    next_deadline Nullable(DateTime64(3, 'UTC')) COMMENT 'When the lane clock looks at the lead next; NULL: never',
+    refusals Map(LowCardinality(String), UInt32) COMMENT 'Facts recorded but not applied, by kind',
+    is_test Bool COMMENT 'Test traffic',
+    cycles Nested
+    (
+        cycle UInt32,
+        source LowCardinality(Nullable(String)),
+        campaign Nullable(String),
+        owner Nullable(String),
+        team LowCardinality(Nullable(String)),
+        grade LowCardinality(Nullable(String)),
+        inquiry_at Nullable(DateTime64(3, 'UTC')),
+        mql_at Nullable(DateTime64(3, 'UTC')),
+        sal_at Nullable(DateTime64(3, 'UTC')),
+        sql_at Nullable(DateTime64(3, 'UTC')),
+        opportunity_at Nullable(DateTime64(3, 'UTC')),
+        won_at Nullable(DateTime64(3, 'UTC')),
+        lost_at Nullable(DateTime64(3, 'UTC')),
+        nurture_at Nullable(DateTime64(3, 'UTC')),
+        recycled_at Nullable(DateTime64(3, 'UTC')),
+        disqualified_at Nullable(DateTime64(3, 'UTC')),
+        merged_at Nullable(DateTime64(3, 'UTC')),
+        erased_at Nullable(DateTime64(3, 'UTC')),
+        implied Array(LowCardinality(String)),
+        hand_raised_at Nullable(DateTime64(3, 'UTC')),
+        first_assigned_at Nullable(DateTime64(3, 'UTC')),
+        first_touched_at Nullable(DateTime64(3, 'UTC'))
+    ) COMMENT 'The lead''s cycles; one row each in the view journeys',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic; also the lane',
+    offset Int64 COMMENT 'Offset in it',
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
+    deleted UInt8 COMMENT '1: the state was taken away'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY lead_id
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Leads as they stand, with all their cycles in one row, so that a correction that removes a cycle removes it here. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS lanes
+(
+    lane UInt32 COMMENT 'Partition number of the input topics',
+    clock DateTime64(3, 'UTC') COMMENT 'Everything received up to here has been folded',
+    positions Map(LowCardinality(String), Int64) COMMENT 'Next offset to read, by input topic',
+    reached Map(LowCardinality(String), Int64) COMMENT 'Running maximum of received_at, by input topic, UTC milliseconds',
+    counters Map(LowCardinality(String), Int64) COMMENT 'What the lane has done since its state began',
+    worker_version LowCardinality(String) COMMENT 'Version that wrote it',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic',
+    offset Int64 COMMENT 'Offset in it',
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
+    deleted UInt8 COMMENT 'Always 0'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY lane
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Where each lane of the worker stands. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS dead_letters
+(
+    origin_topic LowCardinality(String) COMMENT 'Topic of the record that could not be processed',
+    origin_partition UInt32 COMMENT 'Its partition',
+    origin_offset Int64 COMMENT 'Its offset',
+    origin_timestamp Int64 COMMENT 'Its Kafka timestamp as it came, UTC milliseconds',
+    reason LowCardinality(String) COMMENT 'Closed word for counting',
+    detail String COMMENT 'What is wrong and the mend; never the value of personal data',
+    schema_id Nullable(Int64) COMMENT 'Schema id of the value, where one could be read',
+    lead_id Nullable(String) COMMENT 'The lead, where it could be told',
+    failed_at DateTime64(3, 'UTC') COMMENT 'Lane clock when it was set aside; not reproducible',
+    worker_version LowCardinality(String) COMMENT 'Version that set it aside',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic',
+    offset Int64 COMMENT 'Offset in it: the bytes are there',
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
+    deleted UInt8 COMMENT 'Always 0'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+ORDER BY (origin_topic, origin_partition, origin_offset, origin_timestamp)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Records set aside, without their bytes: those are on the topic dead-letters. Read with FINAL';
+
+CREATE OR REPLACE VIEW journeys
+(
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Cycle, from 1',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    campaign Nullable(String) COMMENT 'The lead''s campaign',
+    owner Nullable(String) COMMENT 'Last owner in the cycle',
+    team LowCardinality(Nullable(String)) COMMENT 'Last team in the cycle',
+    grade LowCardinality(Nullable(String)) COMMENT 'Last grade in the cycle',
+    inquiry_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into inquiry in this cycle; likewise the next eleven',
+    mql_at Nullable(DateTime64(3, 'UTC')),
+    sal_at Nullable(DateTime64(3, 'UTC')),
+    sql_at Nullable(DateTime64(3, 'UTC')),
+    opportunity_at Nullable(DateTime64(3, 'UTC')),
+    won_at Nullable(DateTime64(3, 'UTC')),
+    lost_at Nullable(DateTime64(3, 'UTC')),
+    nurture_at Nullable(DateTime64(3, 'UTC')),
+    recycled_at Nullable(DateTime64(3, 'UTC')),
+    disqualified_at Nullable(DateTime64(3, 'UTC')),
+    merged_at Nullable(DateTime64(3, 'UTC')),
+    erased_at Nullable(DateTime64(3, 'UTC')),
+    implied Array(LowCardinality(String)) COMMENT 'Stages whose entry was implied and not confirmed',
+    hand_raised_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First hand-raise of the cycle',
+    first_assigned_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First assignment to a person in the cycle',
+    first_touched_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First response evidence of the cycle',
+    first_captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured of the lead, whatever the cycle',
+    lead_stage LowCardinality(String) COMMENT 'Stage of the lead now',
+    lead_cycle UInt32 COMMENT 'Cycle of the lead now',
+    is_test Bool COMMENT 'Test traffic'
+)
+AS SELECT
+    lead_id,
+    journey.cycle AS cycle,
+    journey.source AS source,
+    journey.campaign AS campaign,
+    journey.owner AS owner,
+    journey.team AS team,
+    journey.grade AS grade,
+    journey.inquiry_at AS inquiry_at,
+    journey.mql_at AS mql_at,
+    journey.sal_at AS sal_at,
+    journey.sql_at AS sql_at,
+    journey.opportunity_at AS opportunity_at,
+    journey.won_at AS won_at,
+    journey.lost_at AS lost_at,
+    journey.nurture_at AS nurture_at,
+    journey.recycled_at AS recycled_at,
+    journey.disqualified_at AS disqualified_at,
+    journey.merged_at AS merged_at,
+    journey.erased_at AS erased_at,
+    journey.implied AS implied,
+    journey.hand_raised_at AS hand_raised_at,
+    journey.first_assigned_at AS first_assigned_at,
+    journey.first_touched_at AS first_touched_at,
+    leads.first_captured_at AS first_captured_at,
+    leads.stage AS lead_stage,
+    leads.cycle AS lead_cycle,
+    leads.is_test AS is_test
+FROM leads FINAL
+ARRAY JOIN cycles AS journey
+COMMENT 'One row for each cycle of each lead: when it first entered each stage, and who had it';
+
+CREATE OR REPLACE VIEW uncounted_leads
+(
+    lead_id String COMMENT 'The lead'
+)
+AS SELECT lead_id
+FROM leads FINAL
+WHERE is_test OR stage IN ('merged', 'erased')
+COMMENT 'Leads that every KPI leaves out: test traffic, merged, erased';
+
+CREATE OR REPLACE VIEW kpi_funnel_by_source
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    leads UInt64 COMMENT 'Leads',
+    reached_inquiry UInt64 COMMENT 'Leads that ever entered inquiry, in whatever cycle; likewise the next ones; implied entries count',
+    reached_mql UInt64,
+    reached_sal UInt64,
+    reached_sql UInt64,
+    reached_opportunity UInt64,
+    won UInt64 COMMENT 'Leads that were ever won',
+    lost UInt64 COMMENT 'Leads that were ever lost',
+    won_share Float64 COMMENT 'won / leads'
+)
+AS SELECT
+    ifNull(leads.source, '(none)') AS source,
+    count() AS leads,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.inquiry_at)) AS reached_inquiry,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.mql_at)) AS reached_mql,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.sal_at)) AS reached_sal,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.sql_at)) AS reached_sql,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.opportunity_at)) AS reached_opportunity,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.won_at)) AS won,
+    countIf(arrayExists(at -> at IS NOT NULL, cycles.lost_at)) AS lost,
+    won / leads AS won_share
+FROM leads FINAL
+WHERE NOT is_test AND stage NOT IN ('', 'merged', 'erased')
+GROUP BY source
+COMMENT 'How far leads came, by source. Counts leads, not cycles';
+
+CREATE OR REPLACE VIEW kpi_current_stages
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    stage String COMMENT 'Stage now',
+    leads UInt64 COMMENT 'Leads that stand there'
+)
+AS SELECT ifNull(leads.source, '(none)') AS source, leads.stage AS stage, count() AS leads
+FROM leads FINAL
+WHERE NOT is_test AND leads.stage NOT IN ('', 'merged', 'erased')
+GROUP BY source, stage
+COMMENT 'Where leads stand now, by source';
+
+CREATE OR REPLACE VIEW response_times
+(
+    instance_id String COMMENT 'The first_response clock',
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Its cycle then',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    team LowCardinality(Nullable(String)) COMMENT 'Team when the hand was raised',
+    hand_raised_at DateTime64(3, 'UTC') COMMENT 'The hand-raise',
+    responded_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First response evidence; NULL: none yet, or the clock ended before',
+    response_ms Nullable(Int64) COMMENT 'Between the two, milliseconds of wall time',
+    open_ms Nullable(Int64) COMMENT 'Between the two, milliseconds of open time of the calendar'
+)
+AS SELECT
+    instance_id,
+    lead_id,
+    cycle,
+    source,
+    team,
+    started_at AS hand_raised_at,
+    satisfied_at AS responded_at,
+    toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at) AS response_ms,
+    elapsed_ms AS open_ms
+FROM sla_instances FINAL
+WHERE policy = 'first_response'
+    AND NOT is_test
+    AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
+    -- A clock that LeadQualified started is no hand-raise: its start event entered mql.
+    AND sipHash128(lead_id, start_source_system, start_event_id) NOT IN (
+        SELECT sipHash128(lead_id, source_system, event_id)
+        FROM lead_transitions FINAL
+        WHERE to_stage = 'mql' AND NOT implied
+    )
+COMMENT 'One row for each hand-raise that started a first_response clock, and how long the answer took';
+
+CREATE OR REPLACE VIEW kpi_response_time
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    raised UInt64 COMMENT 'Hand-raises that started a clock',
+    responded UInt64 COMMENT 'Those with response evidence before the clock ended',
+    responded_share Float64 COMMENT 'responded / raised',
+    p50_hours Nullable(Float64) COMMENT 'Wall time from hand-raise to response; nearest rank: sorted[floor(p * n)]',
+    p90_hours Nullable(Float64) COMMENT 'Likewise',
+    min_hours Nullable(Float64) COMMENT 'Fastest',
+    max_hours Nullable(Float64) COMMENT 'Slowest',
+    open_p50_hours Nullable(Float64) COMMENT 'In open time of the calendar',
+    open_p90_hours Nullable(Float64) COMMENT 'Likewise'
+)
+AS SELECT
+    ifNull(response_times.source, '(none)') AS source,
+    count() AS raised,
+    count(response_ms) AS responded,
+    responded / raised AS responded_share,
+    quantileExact(0.5)(response_ms) / 3600000 AS p50_hours,
+    quantileExact(0.9)(response_ms) / 3600000 AS p90_hours,
+    min(response_ms) / 3600000 AS min_hours,
+    max(response_ms) / 3600000 AS max_hours,
+    quantileExact(0.5)(open_ms) / 3600000 AS open_p50_hours,
+    quantileExact(0.9)(open_ms) / 3600000 AS open_p90_hours
+FROM response_times
+GROUP BY source
+COMMENT 'Lead response time by source: from hand-raise to first response evidence';
+
+CREATE OR REPLACE VIEW kpi_sla_compliance
+(
+    policy String COMMENT 'Policy',
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    started UInt64 COMMENT 'All clocks',
+    open UInt64 COMMENT 'Clocks by verdict; likewise the next six',
+    breached_open UInt64,
+    met UInt64,
+    late_met UInt64,
+    breached_ended UInt64,
+    cancelled UInt64,
+    transferred UInt64,
+    due UInt64 COMMENT 'Denominator: deadline reached by the lane clock; neither cancelled nor transferred',
+    gross Nullable(Float64) COMMENT 'Of those due: met / (met + late_met + breached_open + breached_ended)',
+    net Nullable(Float64) COMMENT 'Likewise, late_met added on top'
+)
+AS SELECT
+    instances.policy AS policy,
+    ifNull(instances.source, '(none)') AS source,
+    count() AS started,
+    countIf(verdict = 'open') AS open,
+    countIf(verdict = 'breached_open') AS breached_open,
+    countIf(verdict = 'met') AS met,
+    countIf(verdict = 'late_met') AS late_met,
+    countIf(verdict = 'breached_ended') AS breached_ended,
+    countIf(verdict = 'cancelled') AS cancelled,
+    countIf(verdict = 'transferred') AS transferred,
+    countIf(is_due AND verdict IN ('met', 'late_met', 'breached_open', 'breached_ended')) AS due,
+    countIf(is_due AND verdict = 'met') / nullIf(due, 0) AS gross,
+    countIf(is_due AND verdict IN ('met', 'late_met')) / nullIf(due, 0) AS net
+FROM
+(
+    SELECT policy, source, verdict, deadline <= clocks.clock AS is_due
+    FROM
+    (
+        SELECT policy, source, verdict, deadline, partition
+        FROM sla_instances FINAL
+        WHERE NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
+    ) AS told
+    LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = told.partition
+) AS instances
+GROUP BY policy, source
+COMMENT 'How the promises were kept, by policy and source';
+
+CREATE OR REPLACE VIEW kpi_open_clocks
+(
+    policy String COMMENT 'Policy',
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    open UInt64 COMMENT 'Clocks that run within their deadline',
+    breached_open UInt64 COMMENT 'Clocks that run past it: past due now',
+    next_deadline Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline still to come',
+    oldest_breach Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline missed and still open'
+)
+AS SELECT
+    sla_instances.policy AS policy,
+    ifNull(sla_instances.source, '(none)') AS source,
+    countIf(verdict = 'open') AS open,
+    countIf(verdict = 'breached_open') AS breached_open,
+    minOrNullIf(deadline, verdict = 'open') AS next_deadline,
+    minOrNullIf(deadline, verdict = 'breached_open') AS oldest_breach
+FROM sla_instances FINAL
+WHERE verdict IN ('open', 'breached_open') AND NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
+GROUP BY policy, source
+COMMENT 'Clocks that run now, by policy and source';
+
+CREATE OR REPLACE VIEW kpi_dead_letters
+(
+    reason String COMMENT 'Why',
+    origin_topic String COMMENT 'Topic of the record',
+    letters UInt64 COMMENT 'Records set aside',
+    last_failed_at DateTime64(3, 'UTC') COMMENT 'Lane clock when the newest was'
+)
+AS SELECT dead_letters.reason AS reason, dead_letters.origin_topic AS origin_topic, count() AS letters, max(failed_at) AS last_failed_at
+FROM dead_letters FINAL
+GROUP BY reason, origin_topic
+COMMENT 'Records set aside, by reason and topic';

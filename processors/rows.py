@@ -1,0 +1,137 @@
+"""From the records of the output topics to rows of the store: one record, one row. Pure; may not import I/O.
+
+Tables: deploy/clickhouse/migrations. A row names the record it came from, and its version: of the rows under one key the
+highest version holds, so rows may arrive in any order and any number of times. A retraction is a row marked deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from processors.vocabulary import NEVER
+
+_OFFSET_BITS: Final = 48
+LARGEST_GENERATION: Final = 2 ** (64 - _OFFSET_BITS) - 1
+
+Row = tuple[Any, ...]
+
+
+class At(NamedTuple):
+    """Where a record stands."""
+
+    topic_id: str
+    """Kafka's id of the topic."""
+    generation: int
+    """Which of the topics that have had this name it is, from 1."""
+    partition: int
+    offset: int
+
+    @property
+    def version(self) -> int:
+        """Grows with the offset, and past every offset of the topic's predecessors."""
+        return self.generation << _OFFSET_BITS | self.offset
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    name: str
+    columns: tuple[str, ...]
+
+
+_PLACE: Final = ("topic_id", "partition", "offset", "version", "deleted")
+
+_TRANSITION: Final = (
+    "transition_id", "lead_id", "change", "cycle", "sequence", "from_stage", "to_stage", "entered_at", "event_type",
+    "event_id", "source_system", "entered_by", "implied", "confirmed", "disputed", "source", "campaign", "owner", "team",
+    "grade", "reason", "agreement_version", "is_test", "emitted_at",
+)  # fmt: skip
+_INSTANCE: Final = (
+    "instance_id", "lead_id", "kind", "policy", "verdict", "cycle", "start_event_id", "start_source_system", "started_at",
+    "deadline", "breached_at", "satisfied_at", "satisfied_by", "ended_at", "ended_by", "elapsed_ms", "overrun_ms",
+    "late_evidence", "notify", "rung", "agreement_version", "calendar", "target_ms", "grade", "owner", "team", "source",
+    "is_test", "emitted_at",
+)  # fmt: skip
+_LEAD: Final = (
+    "lead_id", "stage", "cycle", "work_status", "source", "campaign", "owner", "owner_kind", "team", "grade",
+    "stage_entered_at", "first_captured_at", "last_received_at",
+)  # fmt: skip
+_JOURNEY: Final = (
+    "cycle", "source", "campaign", "owner", "team", "grade", "inquiry_at", "mql_at", "sal_at", "sql_at", "opportunity_at",
+    "won_at", "lost_at", "nurture_at", "recycled_at", "disqualified_at", "merged_at", "erased_at", "implied",
+    "hand_raised_at", "first_assigned_at", "first_touched_at",
+)  # fmt: skip
+_LANE: Final = ("lane", "clock", "positions", "reached", "counters", "worker_version")
+_LETTER: Final = (
+    "topic", "partition", "offset", "timestamp", "reason", "detail", "schema_id", "lead_id", "failed_at", "worker_version",
+)  # fmt: skip
+
+TRANSITIONS: Final = Table("lead_transitions", (*_TRANSITION, *_PLACE))
+INSTANCES: Final = Table("sla_instances", (*_INSTANCE, *_PLACE))
+LEADS: Final = Table(
+    "leads",
+    (*_LEAD, "next_deadline", "refusals", "is_test", *(f"cycles.{name}" for name in _JOURNEY), *_PLACE),
+)
+LANES: Final = Table("lanes", (*_LANE, *_PLACE))
+DEAD_LETTERS: Final = Table(
+    "dead_letters",
+    ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp", *_LETTER[4:], *_PLACE),
+)
+
+_transition = itemgetter(*_TRANSITION)
+_instance = itemgetter(*_INSTANCE)
+_lead = itemgetter(*_LEAD)
+_journey = itemgetter(*_JOURNEY)
+_lane = itemgetter(*_LANE)
+_letter = itemgetter(*_LETTER)
+_NO_JOURNEYS: Final[tuple[Sequence[Any], ...]] = ((),) * len(_JOURNEY)
+
+
+def _place(at: At, *, deleted: bool = False) -> Row:
+    return (at.topic_id, at.partition, at.offset, at.version, int(deleted))
+
+
+def transition(record: Mapping[str, Any], at: At) -> Row:
+    """A LeadTransition."""
+    return _transition(record) + _place(at, deleted=record["change"] == "retracted")  # type: ignore[no-any-return]
+
+
+def instance(record: Mapping[str, Any], at: At) -> Row:
+    """An SlaEvent: each carries the whole instance as it stands."""
+    return _instance(record) + _place(at, deleted=record["kind"] == "retracted")  # type: ignore[no-any-return]
+
+
+def lead(record: Mapping[str, Any], at: At) -> Row:
+    """A LeadState, all its journeys in the one row: a cycle that a correction removed is gone with the next version."""
+    journeys = record["journeys"]
+    cycles = tuple(zip(*map(_journey, journeys), strict=True)) if journeys else _NO_JOURNEYS
+    due = record["next_deadline"]
+    return (*_lead(record), None if due == NEVER else due, record["refusals"], record["is_test"], *cycles, *_place(at))
+
+
+def lead_gone(lead_id: str, at: At) -> Row:
+    """A LeadState without value (a tombstone of the compacted topic)."""
+    empty = (lead_id, "", 0, "", None, None, None, None, None, None, None, None, 0)
+    return (*empty, None, {}, False, *_NO_JOURNEYS, *_place(at, deleted=True))
+
+
+def lane(record: Mapping[str, Any], at: At) -> Row:
+    """A LanePosition."""
+    return _lane(record) + _place(at)  # type: ignore[no-any-return]
+
+
+def dead_letter(record: Mapping[str, Any], at: At) -> Row:
+    """A DeadLetter, without key, value and headers: they may hold personal data and stay in Kafka."""
+    return _letter(record) + _place(at)  # type: ignore[no-any-return]
+
+
+BY_RECORD: Final = {
+    "LeadTransition": (TRANSITIONS, transition),
+    "SlaEvent": (INSTANCES, instance),
+    "LeadState": (LEADS, lead),
+    "LanePosition": (LANES, lane),
+    "DeadLetter": (DEAD_LETTERS, dead_letter),
+}
+"""Record name -> (its table, how it becomes a row)."""

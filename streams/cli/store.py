@@ -1,0 +1,95 @@
+"""`baton store`, `baton sql`, `baton migrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def store(
+        path: Annotated[Path, typer.Option(help="Directory that holds the data; made when missing.")],
+        port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8123,
+        bind: Annotated[
+            str, typer.Option(help="Address to listen on; not only this machine: needs a password.")
+        ] = "127.0.0.1",
+        port_file: Annotated[
+            Path | None, typer.Option(help="Where to write, as JSON, the port that was taken.")
+        ] = None,
+        database: Annotated[str | None, typer.Option(help="Database that holds Baton's tables.")] = None,
+    ) -> None:
+        """Serves an embedded ClickHouse over ClickHouse's HTTP interface.
+
+        Users: `default` (password: BATON_STORE_PASSWORD) and, for BI, the read-only `reader`
+        (BATON_STORE_READER_PASSWORD).
+        """
+        from streams import config, log
+        from streams.store.guard import Users
+        from streams.store.server import StoreServer, end_by, wait_for_signal
+        from streams.web import write_port_file
+
+        settings = config.load(store_database=database)
+        log.configure(json=settings.log_json)
+        users = Users(settings.store_password.get_secret_value(), settings.store_reader_password.get_secret_value())
+        server = StoreServer(path, host=bind, port=port, database=settings.store_database, users=users).start()
+        write_port_file(port_file, {"port": server.port, "url": server.url})
+        wait_for_signal()
+        end_by(1.8)
+        server.stop()
+
+    @app.command()
+    def sql(
+        query: Annotated[str, typer.Argument(help="One statement; - reads it from standard input.")],
+        store: Annotated[
+            str | None,
+            typer.Option(help="Directory of an embedded store, or the URL of a ClickHouse.", metavar="DIR|URL"),
+        ] = None,
+        form: Annotated[str, typer.Option("--format", help="ClickHouse output format.")] = "PrettyCompact",
+        database: Annotated[str | None, typer.Option(help="Database.")] = None,
+        user: Annotated[str | None, typer.Option(help="User; the password comes from BATON_STORE_PASSWORD.")] = None,
+    ) -> None:
+        """Queries a store: by address, or by directory, served by another process or not."""
+        import sys
+
+        from streams import config
+        from streams.store.query import reachable, run
+
+        settings = config.load(store_database=database, store_user=user)
+        text = sys.stdin.read() if query == "-" else query
+        with reachable(store or settings.store_url, settings) as reached:
+            for piece in run(text, reached, form):
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+
+    @app.command()
+    def migrate(
+        action: Annotated[str, typer.Argument(help="up, status or down.")] = "up",
+        store_url: Annotated[str | None, typer.Option(help="ClickHouse over HTTP(S).")] = None,
+        database: Annotated[str | None, typer.Option(help="Database; made when missing.")] = None,
+        to: Annotated[int | None, typer.Option(help="With down: the last migration to keep.", min=0)] = None,
+    ) -> None:
+        """Brings a store's tables and views to this version."""
+        from streams import config, log
+        from streams.errors import ConfigurationError
+        from streams.store.migrations import Migrator
+
+        settings = config.load(store_url=store_url, store_database=database)
+        log.configure(json=settings.log_json)
+        migrator = Migrator(settings)
+        if action == "up":
+            done = migrator.up()
+            print(f"applied {', '.join(item.label for item in done)}" if done else "up to date")
+        elif action == "status":
+            for standing in migrator.status():
+                state = (
+                    "edited after it was applied" if standing.changed else "applied" if standing.applied else "missing"
+                )
+                print(f"{standing.migration.label}  {state}")
+        elif action == "down" and to is not None:
+            undone = migrator.down(to)
+            print(f"undone {', '.join(item.label for item in undone)}" if undone else "nothing to undo")
+        else:
+            raise ConfigurationError("migrate: give up, status, or down --to N")

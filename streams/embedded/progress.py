@@ -1,0 +1,95 @@
+"""How far a pipeline has come: what is published and not yet folded, what is written and not yet in the store.
+
+Asked of the brokers and of the processes' /status, so that nothing is complete because somebody said nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from streams.config import Settings
+from streams.errors import UnavailableError
+from streams.topics import INPUTS, OUTPUTS, Topics
+
+Ends = Mapping[tuple[str, int], int]
+"""(topic without prefix, partition) -> offset after the last record that a reader of committed records can see."""
+
+
+class LogEnds:
+    """Reads the ends of the pipeline's topics. A context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._brokers = settings.brokers
+        self._topics = Topics(settings.topic_prefix)
+        self._partitions: dict[str, int] = {}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.brokers,
+                "group.id": f"{settings.group}-progress",  # only to be had: it never joins
+                "isolation.level": "read_committed",
+                "log_level": 0,
+            }
+        )
+
+    def inputs(self) -> Ends:
+        return self._ends(INPUTS)
+
+    def outputs(self) -> Ends:
+        return self._ends(OUTPUTS)
+
+    def _ends(self, topics: Sequence[str]) -> Ends:
+        try:
+            return {
+                (topic, number): self._consumer.get_watermark_offsets(
+                    TopicPartition(self._topics.name(topic), number), timeout=10
+                )[1]
+                for topic in topics
+                for number in range(self._count(topic))
+            }
+        except KafkaException as error:
+            raise UnavailableError(f"brokers {self._brokers}: {error.args[0].str()}") from None
+
+    def _count(self, topic: str) -> int:
+        if topic not in self._partitions:
+            name = self._topics.name(topic)
+            self._partitions[topic] = len(self._consumer.list_topics(name, timeout=10).topics[name].partitions)
+        return self._partitions[topic]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+
+def ready_lanes(workers: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """Lane -> what its owner's /status says of it, of the lanes that are restored. `workers`: their /status.
+
+    Where two say they own a lane, the later generation's word counts.
+    """
+    lanes: dict[int, Mapping[str, Any]] = {}
+    for status in sorted(workers, key=lambda status: int(status.get("generation", -1))):
+        lanes.update({int(key): lane for key, lane in status["lanes"].items() if lane["state"] == "ready"})
+    return lanes
+
+
+def unfolded(ends: Ends, lanes: Mapping[int, Mapping[str, Any]]) -> int:
+    """Records of the input topics that no lane has durably folded."""
+    return sum(
+        max(0, end - lanes.get(number, {}).get("positions", {}).get(topic, 0)) for (topic, number), end in ends.items()
+    )
+
+
+def unstored(ends: Ends, sink: Mapping[str, Any]) -> int:
+    """Records of the output topics that the store does not hold. `sink`: its /status."""
+    partitions = sink["partitions"]
+    return sum(
+        max(0, end - partitions.get(f"{topic}-{number}", {}).get("position", 0))
+        for (topic, number), end in ends.items()
+    )

@@ -1,0 +1,164 @@
+"""From Kafka messages to rows by table. No I/O but the registry's, which is asked for schemas it has not told yet.
+
+Of several statements under one key only the newest is decoded and kept where Kafka's own key tells (lead states), or only
+the newest kept where it takes decoding: the others would be replaced in the store anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import structlog
+
+from processors import rows
+from processors.rows import At, Row, Table
+from schemas.wire import Decoder, WireError, schema_id
+from streams.errors import UnavailableError
+from streams.sink.origins import Origin
+from streams.topics import DEAD_LETTERS, LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
+
+log = structlog.get_logger(__name__)
+
+TABLES: Final[Mapping[str, tuple[Table, ...]]] = {
+    TRANSITIONS: (rows.TRANSITIONS,),
+    SLA_EVENTS: (rows.INSTANCES,),
+    STATES: (rows.LEADS, rows.LANES),
+    DEAD_LETTERS: (rows.DEAD_LETTERS,),
+}
+"""Bare topic -> the tables its records go to."""
+_EXPECTED: Final = {
+    TRANSITIONS: {"LeadTransition"},
+    SLA_EVENTS: {"SlaEvent"},
+    STATES: {"LeadState", "LanePosition"},
+    DEAD_LETTERS: {"DeadLetter"},
+}
+_KEY: Final = {
+    # Columns of the table's sorting key, as places in a row.
+    table.name: tuple(table.columns.index(column) for column in columns)
+    for table, columns in (
+        (rows.TRANSITIONS, ("transition_id",)),
+        (rows.INSTANCES, ("instance_id",)),
+        (rows.LEADS, ("lead_id",)),
+        (rows.LANES, ("lane",)),
+        (rows.DEAD_LETTERS, ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp")),
+    )
+}
+
+
+class Message(Protocol):
+    """What is read of a Kafka message; confluent_kafka's is one."""
+
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]: ...
+
+
+class Schemas(Protocol):
+    def text(self, schema_id: int) -> str | None: ...
+
+
+@dataclass(slots=True)
+class Partition:
+    """A partition that is read. Offsets: of records of its topic."""
+
+    topic: str
+    """Without prefix."""
+    number: int
+    origin: Origin
+    held: dict[str, int]
+    """By table: highest offset the store holds."""
+
+    @property
+    def start(self) -> int:
+        """Where to read on: after what every table of the topic has."""
+        return min(self.held.values()) + 1
+
+
+@dataclass(slots=True)
+class Batch:
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    """Table name -> rows, by partition in the order of their offsets."""
+    refused: int = 0
+
+
+class Reader:
+    """Turns messages into rows. Raises UnavailableError where the registry does not tell a schema."""
+
+    def __init__(self, schemas: Schemas) -> None:
+        self._schemas = schemas
+        self._decoder = Decoder()
+
+    def read(self, taken: Iterable[tuple[Partition, Sequence[Message]]]) -> Batch:
+        batch = Batch()
+        for partition, messages in taken:
+            newest: Sequence[Message] = messages
+            if partition.topic == STATES:
+                by_key = {message.key(): message for message in messages}
+                newest = sorted(by_key.values(), key=lambda message: message.offset())
+            self._learn(newest)
+            kept: dict[str, dict[Any, Row]] = {}
+            for message in newest:
+                self._take(partition, message, kept, batch)
+            for table, by_identity in kept.items():
+                batch.rows.setdefault(table, []).extend(by_identity.values())
+        return batch
+
+    def _learn(self, messages: Sequence[Message]) -> None:
+        for number in self._decoder.unknown(message.value() for message in messages):
+            text = self._schemas.text(number)
+            if text is None:
+                # Our own worker wrote under it: the registry has lost it, or is another one. Nothing may be skipped.
+                raise UnavailableError(f"schema registry: it does not know schema {number} of an output topic")
+            self._decoder.learn(number, text)
+
+    def _take(self, partition: Partition, message: Message, kept: dict[str, dict[Any, Row]], batch: Batch) -> None:
+        at = At(partition.origin.topic_id, partition.origin.generation, partition.number, message.offset())
+        value = message.value()
+        if value is None:
+            key = message.key()
+            if partition.topic != STATES or key is None or key == LANE_KEY:
+                return
+            table, row = rows.LEADS, rows.lead_gone(key.decode("utf-8", "replace"), at)
+        else:
+            try:
+                name, record = self._decoder.decode(value)
+                if name not in _EXPECTED[partition.topic]:
+                    raise WireError("wrong_topic", f"{name} does not belong on {partition.topic}", schema_id(value))
+            except WireError as error:
+                # No record of the worker's: told where dead letters are looked for, and counted.
+                log.error(
+                    "refused", topic=partition.topic, partition=at.partition, offset=at.offset, reason=error.reason
+                )
+                batch.refused += 1
+                table, row = rows.DEAD_LETTERS, _refusal(partition, message, error, at)
+            else:
+                table, make = rows.BY_RECORD[name]
+                row = make(record, at)
+        if at.offset <= partition.held.get(table.name, -1):
+            return
+        place = _KEY[table.name]
+        identity = row[place[0]] if len(place) == 1 else tuple(row[column] for column in place)
+        same = kept.setdefault(table.name, {})
+        same.pop(identity, None)  # so that the newest stands at its own place in the order
+        same[identity] = row
+
+
+def _refusal(partition: Partition, message: Message, error: WireError, at: At) -> Row:
+    return rows.dead_letter(
+        {
+            "topic": partition.topic,
+            "partition": at.partition,
+            "offset": at.offset,
+            "timestamp": message.timestamp()[1],
+            "reason": error.reason,
+            "detail": error.detail,
+            "schema_id": error.schema_id,
+            "lead_id": None,
+            "failed_at": max(message.timestamp()[1], 0),
+            "worker_version": "",
+        },
+        at,
+    )

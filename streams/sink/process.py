@@ -1,0 +1,42 @@
+"""The sink as a process: waits for what it needs, serves /metrics and /status, ends on SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from streams import web
+from streams.config import Settings
+from streams.errors import UnavailableError
+from streams.registry import Registry
+from streams.sink.sink import Sink
+from streams.store.migrations import Migrator
+from streams.topic_admin import ensure_topics
+
+log = structlog.get_logger(__name__)
+
+_PATIENCE = 60.0
+
+
+def run(settings: Settings, port_file: Path | None) -> None:
+    """Until SIGTERM or SIGINT. Raises BatonError where brokers or store are not there, or lack what is needed."""
+    ensure_topics(settings)
+    for attempt in Retrying(
+        retry=retry_if_exception_type(UnavailableError),
+        stop=stop_after_delay(_PATIENCE),
+        wait=wait_exponential_jitter(initial=0.2, max=5.0),
+        before_sleep=lambda state: log.warning("store unreachable, retrying", store=settings.store_url),
+        reraise=True,
+    ):
+        with attempt:
+            Migrator(settings).require_current()
+    sink = Sink(settings, Registry(settings.registry_url, patience=0))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sink.stop())
+    server = web.serve(sink.status, settings.bind, settings.metrics_port)
+    web.write_port_file(port_file, {"port": server.port})
+    sink.run()
+    server.stop()

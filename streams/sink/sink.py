@@ -1,0 +1,318 @@
+"""The sink's loop: consume, turn into rows, insert, go on. Why it is exactly once: see the package's docstring.
+
+Steps of one round:
+1. newly assigned partitions: the topics' ids, then from the store where each table stands; read from there;
+2. consume until the batch is full or old enough; markers of the log's end are noted;
+3. decode and map; one insert a table, tried until the store takes it, consuming paused meanwhile (memory stays bounded);
+4. positions move on; the consumer group's offsets are committed for lag tools alone.
+A partition that is taken away in between is dropped with what was read of it: its next owner asks the store.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+
+from streams.config import Settings
+from streams.errors import BatonError, UnavailableError
+from streams.metrics import SINK_ERRORS, SINK_LAG
+from streams.sink.batch import TABLES, Partition, Reader, Schemas
+from streams.sink.origins import identities
+from streams.sink.writer import MOST_ROWS, Writer
+from streams.topics import OUTPUTS, Topics
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Place = tuple[str, int]
+"""Full topic name, partition."""
+
+_MOST_BYTES: Final = 32 * 1024 * 1024
+"""Values of a batch: dead letters carry whole records of up to 10 MB and more."""
+_CONSUME: Final = 10_000
+_IDENTITY_CHECK_SECONDS: Final = 10.0
+_LONGEST_WAIT: Final = 10.0
+
+
+class _Abandoned(Exception):  # noqa: N818  # not an error: the work at hand is no longer this process's
+    pass
+
+
+class Sink:
+    """`run` in one thread; `status` and `stop` from any."""
+
+    def __init__(self, settings: Settings, schemas: Schemas) -> None:
+        self._settings = settings
+        self._topics = Topics(settings.topic_prefix)
+        self._reader = Reader(schemas)
+        self._writer = Writer(settings)
+        self._consumer: Any = None
+        self._stopping = threading.Event()
+        self._wanted: list[Place] | None = None
+        """Assigned and not yet positioned."""
+        self._partitions: dict[Place, Partition] = {}
+        self._positions: dict[Place, int] = {}
+        """Next offset that is not yet in the store."""
+        self._ends: dict[Place, int] = {}
+        """The log's end, where the consumer stands at it."""
+        self._pending: dict[Place, list[Any]] = {}
+        self._pending_since = 0.0
+        self._pending_bytes = 0
+        self._pending_records = 0
+        self._assignment = 0
+        self._checked_at = 0.0
+        self._refused = 0
+
+    # --- what others see ---------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        positions, ends, pending = dict(self._positions), dict(self._ends), set(self._pending)
+        partitions = {}
+        for place in positions:
+            at_end = place in ends and place not in pending
+            topic, number = place
+            partitions[f"{topic}-{number}"] = {
+                "position": ends[place] if at_end else positions[place],
+                "at_end": at_end,
+            }
+        return {
+            "role": "sink",
+            "pid": os.getpid(),
+            "ready": bool(positions),
+            "partitions": partitions,
+            "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()),
+            "rows": dict(self._writer.inserted),
+            "refused": self._refused,
+        }
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until `stop`. Raises KafkaException where the client gives up for good."""
+        config = {
+            "bootstrap.servers": self._settings.brokers,
+            "group.id": self._settings.sink_group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "partition.assignment.strategy": "range",
+            "session.timeout.ms": int(self._settings.session_timeout * 1000),
+            "heartbeat.interval.ms": 1000,
+            "topic.metadata.refresh.interval.ms": 10_000,
+            "fetch.wait.max.ms": 100,
+            "queued.min.messages": 50_000,
+            "queued.max.messages.kbytes": 65_536,
+            "fetch.message.max.bytes": 16 * 1024 * 1024,
+            "log_level": 0,
+        }
+        if self._settings.group_instance_id is not None:
+            config["group.instance.id"] = self._settings.group_instance_id
+        self._consumer = Consumer(config)
+        try:
+            self._consumer.subscribe(
+                [self._topics.name(topic) for topic in OUTPUTS],
+                on_assign=self._assigned,
+                on_revoke=self._revoked,
+                on_lost=self._revoked,
+            )
+            while not self._stopping.is_set():
+                try:
+                    self._round()
+                except _Abandoned:
+                    continue
+        finally:
+            self._consumer.close()
+            self._writer.close()
+
+    def _round(self) -> None:
+        if self._wanted is not None:
+            self._position(self._wanted)
+        wait = 0.1
+        if self._pending:
+            wait = min(wait, max(0.0, self._pending_since + self._settings.sink_interval - time.monotonic()))
+        self._take(self._consumer.consume(min(_CONSUME, self._settings.sink_batch_rows), wait))
+        full = self._pending_records >= self._settings.sink_batch_rows or self._pending_bytes >= _MOST_BYTES
+        if self._pending and (full or time.monotonic() - self._pending_since >= self._settings.sink_interval):
+            self._flush()
+
+    def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        # Nothing is fetched until the store has said from where: the empty assignment keeps the client from starting.
+        consumer.assign([])
+        self._drop()
+        self._wanted = [(partition.topic, partition.partition) for partition in partitions]
+
+    def _revoked(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._drop()
+        self._wanted = None
+
+    def _drop(self) -> None:
+        self._assignment += 1
+        self._partitions.clear()
+        self._positions.clear()
+        self._ends.clear()
+        self._clear_pending()
+
+    def _clear_pending(self) -> None:
+        self._pending = {}
+        self._pending_bytes = self._pending_records = 0
+
+    # --- step 1 ------------------------------------------------------------------------------------------------------
+
+    def _position(self, wanted: list[Place]) -> None:
+        names = {topic for topic, _ in wanted}
+        ids = self._until_done("topic ids", lambda: self._identities(names))
+        origins = self._until_done("topics in the store", lambda: self._writer.origins(ids))
+        held: dict[str, dict[str, dict[int, int]]] = {}
+        for name in names:
+            for table in TABLES[self._topics.bare(name)]:
+                held.setdefault(name, {})[table.name] = self._until_done(
+                    "positions in the store", lambda table=table, name=name: self._writer.held(table, origins[name])
+                )
+        self._checked_at = time.monotonic()
+        for name, number in wanted:
+            by_table = {table: offsets.get(number, -1) for table, offsets in held[name].items()}
+            partition = Partition(self._topics.bare(name), number, origins[name], by_table)
+            self._partitions[name, number] = partition
+            self._positions[name, number] = partition.start
+        self._consumer.assign([TopicPartition(name, number, self._positions[name, number]) for name, number in wanted])
+        self._wanted = None
+        log.info("sink positioned", partitions=len(wanted), records_behind=sum(self._positions.values()))
+
+    def _identities(self, names: set[str]) -> dict[str, str]:
+        try:
+            return identities(self._settings, names)
+        except KafkaException as error:
+            raise UnavailableError(f"brokers {self._settings.brokers}: {error.args[0].str()}") from None
+
+    # --- step 2 ------------------------------------------------------------------------------------------------------
+
+    def _take(self, messages: Sequence[Any]) -> None:
+        for message in messages:
+            error = message.error()
+            place = (message.topic(), message.partition())
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    if place in self._partitions:
+                        self._ends[place] = message.offset()
+                elif error.fatal():
+                    raise KafkaException(error)
+                else:
+                    log.warning("broker", error=error.str(), topic=message.topic())
+                continue
+            partition = self._partitions.get(place)
+            if partition is None:
+                continue
+            self._ends.pop(place, None)
+            known = self._pending.get(place)
+            last = known[-1].offset() if known else self._positions[place] - 1
+            if message.offset() <= last:
+                log.warning("offsets began anew: was the topic re-created?", topic=place[0], partition=place[1])
+                self._begin_anew()
+                raise _Abandoned
+            if known is None:
+                if not self._pending:
+                    self._pending_since = time.monotonic()
+                known = self._pending[place] = []
+            known.append(message)
+            self._pending_records += 1
+            self._pending_bytes += len(message.value() or b"")
+
+    def _begin_anew(self) -> None:
+        """As if all partitions had just been assigned."""
+        places = list(self._partitions)
+        self._consumer.assign([])
+        self._drop()
+        self._wanted = places
+
+    # --- steps 3 and 4 -----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._settings.transactions and time.monotonic() - self._checked_at > _IDENTITY_CHECK_SECONDS:
+            self._check_identities()
+        taken = [(self._partitions[place], messages) for place, messages in self._pending.items()]
+        batch = self._until_done("schemas", lambda: self._reader.read(taken))
+        for table, rows in batch.rows.items():
+            for start in range(0, len(rows), MOST_ROWS):
+                part, token = rows[start : start + MOST_ROWS], self._writer.token()
+                self._until_done(
+                    table, lambda table=table, part=part, token=token: self._writer.insert(table, part, token)
+                )
+        self._refused += batch.refused
+        offsets = []
+        for place, messages in self._pending.items():
+            self._positions[place] = messages[-1].offset() + 1
+            offsets.append(TopicPartition(*place, self._positions[place]))
+        self._clear_pending()
+        self._tell_lag()
+        self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _check_identities(self) -> None:
+        """A topic that was re-created in mid-flight: what was read of it carries the wrong identity."""
+        names = {topic for topic, _ in self._partitions}
+        ids = self._until_done("topic ids", lambda: self._identities(names))
+        self._checked_at = time.monotonic()
+        if any(ids[name] != partition.origin.topic_id for (name, _), partition in self._partitions.items()):
+            log.warning("a topic was re-created")
+            self._begin_anew()
+            raise _Abandoned
+
+    def _tell_lag(self) -> None:
+        lags: dict[str, int] = {}
+        for (name, number), position in self._positions.items():
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(name, number), cached=True)
+            bare = self._topics.bare(name)
+            lags[bare] = lags.get(bare, 0) + max(high - position, 0)
+        for topic, lag in lags.items():
+            SINK_LAG.labels(topic).set(lag)
+
+    # --- waiting -----------------------------------------------------------------------------------------------------
+
+    def _until_done(self, what: str, call: Callable[[], T]) -> T:
+        """`call` until it succeeds. An outage is never poison: nothing is skipped, nothing more is read meanwhile.
+
+        Raises _Abandoned where the assignment changed or the process is to stop.
+        """
+        assignment = self._assignment
+        paused = False
+
+        def wait(seconds: float) -> None:
+            nonlocal paused
+            if not paused:
+                self._consumer.pause([TopicPartition(*place) for place in self._partitions])
+                paused = True
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                # Polling keeps the membership alive; what had been fetched before the pause is not lost.
+                message = self._consumer.poll(min(left, 0.2))
+                if message is not None and message.error() is None and self._assignment == assignment:
+                    self._consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
+                if self._stopping.is_set() or self._assignment != assignment:
+                    raise _Abandoned
+
+        for attempt in Retrying(
+            retry=retry_if_exception_type(BatonError),
+            wait=wait_exponential_jitter(initial=0.2, max=_LONGEST_WAIT),
+            sleep=wait,
+            before_sleep=lambda state: _tell_failure(what, state.attempt_number, state.outcome.exception()),  # type: ignore[union-attr]
+        ):
+            with attempt:
+                answer = call()
+        if paused:
+            self._consumer.resume([TopicPartition(*place) for place in self._partitions])
+        return answer
+
+
+def _tell_failure(what: str, attempt: int, error: BaseException | None) -> None:
+    SINK_ERRORS.inc()
+    log.warning("the sink waits", on=what, attempt=attempt, cause=str(error))

@@ -1,0 +1,86 @@
+"""Inserts batches into the store. One attempt a call: who waits and tries again is the sink's business."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from processors import rows
+from processors.rows import Row, Table
+from streams.config import Settings
+from streams.errors import BatonError
+from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
+from streams.sink import origins
+from streams.store.client import INSERT_SETTINGS, Client, connect, failure
+
+MOST_ROWS: Final = 500_000
+"""Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
+_TABLES: Final[Mapping[str, Table]] = {table.name: table for table, _ in rows.BY_RECORD.values()}
+
+
+class Writer:
+    """Not thread-safe. Raises BatonError for whatever keeps the store from taking a batch."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        # A token is good for retries of this process: what a new one has to send it asks the store.
+        self._run = secrets.token_hex(8)
+        self._number = 0
+        self._contexts: dict[str, Any] = {}
+        self.inserted: dict[str, int] = dict.fromkeys(_TABLES, 0)
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            self._client = connect(self._settings)
+        return self._client
+
+    def origins(self, ids: Mapping[str, str]) -> dict[str, origins.Origin]:
+        return self._answered(lambda: origins.origins(self.client, ids))  # type: ignore[no-any-return]
+
+    def held(self, table: Table, origin: origins.Origin) -> dict[int, int]:
+        return self._answered(lambda: origins.held(self.client, table, origin))  # type: ignore[no-any-return]
+
+    def token(self) -> str:
+        """A new one for each insert; the same one for each attempt at it."""
+        self._number += 1
+        return f"{self._run}-{self._number}"
+
+    def insert(self, table: str, data: Sequence[Row], token: str) -> None:
+        self._answered(lambda: self._insert(table, data, token))
+        SINK_ROWS.labels(table).inc(len(data))
+        self.inserted[table] += len(data)
+
+    def _insert(self, table: str, data: Sequence[Row], token: str) -> None:
+        context = self._contexts.get(table)
+        if context is None:
+            context = self.client.create_insert_context(table, column_names=_TABLES[table].columns)
+            self._contexts[table] = context
+        context.settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        context.data = data
+        try:
+            with SINK_INSERT_SECONDS.time():
+                self.client.insert(context=context)
+        finally:
+            context.data = None
+
+    def _answered(self, call: Any) -> Any:
+        try:
+            return call()
+        except BatonError:
+            self.close()
+            raise
+        except ClickHouseError as error:
+            self.close()
+            raise failure(self._settings.store_url, error) from error
+
+    def close(self) -> None:
+        """Forgets the connection; the next call makes a new one."""
+        self._contexts.clear()
+        if self._client is not None:
+            client, self._client = self._client, None
+            client.close()
