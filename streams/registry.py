@@ -12,7 +12,14 @@ from typing import Final, TypeVar
 import httpx2 as httpx
 import structlog
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+    wait_random,
+)
 
 from schemas.catalog import CATALOG, subject
 from streams.errors import BatonError, UnavailableError
@@ -75,7 +82,7 @@ class Registry:
             for topic in contract.topics:
                 where = subject(topics.name(topic), contract)
                 try:
-                    number = self._call(lambda: self._client.register_schema(where, Schema(contract.text, "AVRO")))  # noqa: B023
+                    number = self._register(where, contract.text)
                 except SchemaRegistryError as error:
                     raise BatonError(
                         f"schema registry {self.url} refuses {where}: {error.error_message}: "
@@ -84,6 +91,18 @@ class Registry:
                 if found.setdefault(name, number) != number:
                     raise BatonError(f"schema registry {self.url} gives {name} different ids by subject")
         return found
+
+    def _register(self, where: str, text: str) -> int:
+        """Two processes that register the same at the same instant: one of them can be told of a conflict."""
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_conflict),
+            stop=stop_after_attempt(4),
+            wait=wait_random(0.05, 0.3),
+            reraise=True,
+        ):
+            with attempt:
+                return self._call(lambda: int(self._client.register_schema(where, Schema(text, "AVRO"))))
+        raise AssertionError("tenacity returns or raises")
 
     def require_compatibility(self, topics: Topics, names: Iterable[str]) -> None:
         """Sets FULL_TRANSITIVE on the subjects of the contracts `names`."""
@@ -106,6 +125,10 @@ def _is_outage(error: BaseException) -> bool:
     if isinstance(error, SchemaRegistryError):
         return error.http_status_code >= 500 or error.http_status_code in (-1, 408, 429)
     return isinstance(error, httpx.TransportError | OSError)
+
+
+def _is_conflict(error: BaseException) -> bool:
+    return isinstance(error, SchemaRegistryError) and error.http_status_code == 409
 
 
 def _cause(error: BaseException) -> str:

@@ -115,5 +115,6 @@ def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
     """Kafka's UUID of each topic; a re-created topic has another. The embedded broker has none: `embedded`."""
     if not settings.transactions:
         return dict.fromkeys(names, "embedded")
-    described = _admin(settings).describe_topics(TopicCollection(names), request_timeout=15)
+    client = _admin(settings)  # it has to live until the futures are done
+    described = client.describe_topics(TopicCollection(names), request_timeout=15)
     return {name: str(future.result(15).topic_id) for name, future in described.items()}

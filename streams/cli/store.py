@@ -52,12 +52,14 @@ def register(app: typer.Typer) -> None:
         user: Annotated[str | None, typer.Option(help="User; the password comes from BATON_STORE_PASSWORD.")] = None,
     ) -> None:
         """Queries a store: by address, or by directory, served by another process or not."""
+        import logging
         import sys
 
-        from streams import config
+        from streams import config, log
         from streams.store.query import reachable, run
 
         settings = config.load(store_database=database, store_user=user)
+        log.configure(json=settings.log_json, level=logging.WARNING)
         text = sys.stdin.read() if query == "-" else query
         with reachable(store or settings.store_url, settings) as reached:
             for piece in run(text, reached, form):

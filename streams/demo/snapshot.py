@@ -10,11 +10,16 @@ from streams.replay.summary import figures
 from streams.store.client import Client
 
 _LATEST_BREACHES: Final = """
-SELECT lead_id, ifNull(grade, 'warm'), ifNull(owner, ''), dateDiff('millisecond', deadline, now64(3, 'UTC'))
-FROM sla_instances FINAL
-WHERE verdict = 'breached_open'
-ORDER BY deadline DESC, lead_id
-LIMIT {limit:UInt32}
+SELECT clocks.lead_id, ifNull(leads.grade, 'warm'), ifNull(leads.owner, ''), clocks.overdue_ms
+FROM (
+    SELECT lead_id, dateDiff('millisecond', deadline, now64(3, 'UTC')) AS overdue_ms
+    FROM sla_instances FINAL
+    WHERE verdict = 'breached_open'
+    ORDER BY deadline DESC, lead_id
+    LIMIT {limit:UInt32}
+) AS clocks
+LEFT JOIN (SELECT lead_id, grade, owner FROM leads FINAL) AS leads ON leads.lead_id = clocks.lead_id
+ORDER BY clocks.overdue_ms, clocks.lead_id
 """
 _SEEN: Final = "SELECT count() FROM lead_transitions WHERE lead_id = {lead_id:String}"
 

@@ -5,7 +5,9 @@ What `baton demo` and `baton replay` stand on.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,18 +16,22 @@ from typing import Any, Final
 
 import httpx2 as httpx
 import structlog
+from pydantic import SecretStr
 
 from streams.config import ClockMode, Settings, load
 from streams.embedded import progress
+from streams.embedded.broker import PARTITIONS
 from streams.embedded.progress import LogEnds
-from streams.embedded.supervisor import Child, Supervisor
+from streams.embedded.supervisor import Child, Supervisor, signals_interrupt
 from streams.errors import BatonError, ConfigurationError
 from streams.store.migrations import Migrator
 from streams.topic_admin import ensure_topics
+from streams.topics import INPUTS, Topics
 
 log = structlog.get_logger(__name__)
 
-_HIDDEN: Final = frozenset({"store_password"})
+_READY: Final = 60.0
+"""Seconds that the workers get to join their group and restore their lanes."""
 
 
 @dataclass
@@ -56,6 +62,8 @@ class Pipeline:
     store: Child
     lanes: int
     ends: LogEnds
+    mourned: set[str] = field(default_factory=set)
+    """Workers whose end was told."""
 
     def worker_status(self) -> list[dict[str, Any]]:
         """/status of each worker that answers."""
@@ -80,69 +88,108 @@ class Pipeline:
         return None if status is None else progress.unstored(ends, status)
 
     def check(self) -> None:
-        """Raises BatonError where a process ended without which nothing can go on."""
+        """Raises BatonError where a process ended without which nothing can go on; tells of a worker that ended."""
         needed = [child for child in self.supervisor.children if child not in self.workers]
         dead = next((child for child in needed if not child.alive), None)
         if dead is None and not any(worker.alive for worker in self.workers):
-            dead = self.workers[0]
+            dead = self.workers[-1]
         if dead is not None:
-            raise BatonError(f"{dead.name} ended; {dead.log_file} ends with:\n{dead.tail()}")
+            raise BatonError(dead.obituary())
         for worker in self.workers:
-            if not worker.alive and worker.ready:
-                log.warning("a worker ended, the others carry on", process=worker.name, log=str(worker.log_file))
-                worker.ready = {}
+            if not worker.alive and worker.name not in self.mourned:
+                self.mourned.add(worker.name)
+                log.warning("a worker ended, the others carry on", process=worker.name, pid=worker.process.pid)
 
 
 def _status(child: Child) -> dict[str, Any] | None:
     try:
         answer = httpx.get(f"http://127.0.0.1:{child.ready['port']}/status", timeout=5)
         return answer.json()  # type: ignore[no-any-return]
-    except (httpx.HTTPError, ValueError, KeyError):
+    except (httpx.HTTPError, ValueError):
         return None
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The settings as BATON_* variables, for the children."""
-    shown = {
-        f"BATON_{key.upper()}": str(value)
-        for key, value in settings.model_dump(mode="json").items()
-        if value is not None
-    }
-    shown["BATON_STORE_PASSWORD"] = settings.store_password.get_secret_value()
+    shown = {}
+    for key, value in settings:
+        if isinstance(value, SecretStr):
+            shown[f"BATON_{key.upper()}"] = value.get_secret_value()
+        elif value is not None:
+            shown[f"BATON_{key.upper()}"] = str(value)
     return shown
 
 
 @contextmanager
+def _run_folder() -> Iterator[Path]:
+    """A temporary folder. After a failure what the processes said stays, for the message names it."""
+    folder = Path(tempfile.mkdtemp(prefix="baton-"))
+    try:
+        yield folder
+    except Exception:
+        for entry in folder.iterdir():
+            if entry.name != "run":
+                shutil.rmtree(entry, ignore_errors=True)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def running(plan: Plan) -> Iterator[Pipeline]:
-    """Starts the pipeline, gives it, and stops it. Raises BatonError where a part does not start."""
+    """Starts the pipeline, gives it when its lanes are ready, and stops it. Main thread only: it takes the signals.
+
+    Raises BatonError where a part does not start.
+    """
     if (plan.brokers is None) != (plan.registry_url is None):
         raise ConfigurationError(
             "--brokers and --registry belong together: give both, or neither for the embedded ones"
         )
-    if plan.brokers is None and (plan.workers != 1 or plan.partitions not in (None, 4)):
-        raise ConfigurationError("the embedded broker has 4 partitions and holds one worker: give --brokers for more")
-    with (
-        tempfile.TemporaryDirectory(prefix="baton-", ignore_cleanup_errors=True) as scratch,
-        Supervisor(Path(scratch) / "run") as supervisor,
-    ):
+    if plan.brokers is None and (plan.workers != 1 or plan.partitions not in (None, PARTITIONS)):
+        raise ConfigurationError(
+            f"the embedded broker has {PARTITIONS} partitions and holds one worker: give --brokers for more"
+        )
+    with signals_interrupt(), _run_folder() as folder, Supervisor(folder / "run") as supervisor:
+        data = (plan.store or folder / "store").absolute()
+        store = supervisor.start("store", ["store", "--path", str(data), "--port", "0"], {})
         brokers, registry_url = plan.brokers, plan.registry_url
         if brokers is None:
             embedded = supervisor.start("embedded", ["embedded"], {})
+            supervisor.wait_ready(embedded)
             brokers, registry_url = embedded.ready["brokers"], embedded.ready["registry_url"]
-        data = plan.store or Path(scratch) / "store"
-        store = supervisor.start("store", ["store", "--path", str(data), "--port", "0"], {})
+        supervisor.wait_ready(store)
         settings = load(
             brokers=brokers, registry_url=registry_url, store_url=f"http://127.0.0.1:{store.ready['port']}",
             topic_prefix=plan.topic_prefix, clock=plan.clock, agreement=plan.agreement, partitions=plan.partitions,
             transactions=plan.brokers is not None, group=f"{plan.topic_prefix}baton-worker",
-            sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, **plan.overrides,
+            sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, bind="127.0.0.1", **plan.overrides,
         )  # fmt: skip
-        counts = ensure_topics(settings)
-        environment = _environment(settings)
-        Migrator(settings).up()
+        lanes = ensure_topics(settings)[Topics(settings.topic_prefix).name(INPUTS[0])]
+        temporary = folder / "tmp"
+        temporary.mkdir()
+        environment = {**_environment(settings), "TMPDIR": str(temporary)}
         workers = [
             supervisor.start(f"worker-{number}", ["worker"], environment) for number in range(1, plan.workers + 1)
         ]
+        Migrator(settings).up()
         sink = supervisor.start("sink", ["sink"], environment)
+        supervisor.wait_ready(*workers, sink)
         with LogEnds(settings) as ends:
-            yield Pipeline(settings, supervisor, workers, sink, store, counts[settings.topic_prefix + "leads"], ends)
+            pipeline = Pipeline(settings, supervisor, workers, sink, store, lanes, ends)
+            _wait_for_lanes(pipeline)
+            yield pipeline
+
+
+def _wait_for_lanes(pipeline: Pipeline) -> None:
+    deadline = time.monotonic() + _READY
+    while len(pipeline.ready_lanes()) < pipeline.lanes:
+        pipeline.check()
+        if time.monotonic() > deadline:
+            raise BatonError(
+                f"{len(pipeline.ready_lanes())} of {pipeline.lanes} lanes are ready after {_READY:.0f} s; "
+                f"{pipeline.workers[0].ending()}"
+            )
+        time.sleep(0.05)

@@ -91,7 +91,9 @@ class Child:
     def obituary(self) -> str:
         """How it ended, where its log is, and the end of that."""
         code = self.process.returncode
-        how = f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
+        how = (
+            f"was ended by {signal.Signals(-code).name}" if code is not None and code < 0 else f"ended with code {code}"
+        )
         return f"{self.name} {how}; {self.ending()}"
 
     def ending(self) -> str:

@@ -5,6 +5,7 @@ Wall time decides nothing: the lanes run on event time, and the end of input adv
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,9 +15,10 @@ from typing import Any, Final
 
 import structlog
 
+from processors.facts import RefusedFact
 from streams.embedded.broker import MOST_RECORDS
 from streams.embedded.pipeline import Pipeline
-from streams.errors import BatonError
+from streams.errors import BatonError, InputError
 from streams.importers import Source, open_source
 from streams.publisher import Publisher
 from streams.registry import Registry
@@ -25,13 +27,17 @@ log = structlog.get_logger(__name__)
 
 _CHECK_EVERY: Final = 5_000
 _MOST_BEHIND: Final = MOST_RECORDS // 10
+AFTER_UNTIL: Final = "(received after --until)"
 _STALLED: Final = 120.0
 """Seconds without any progress after which a replay gives up."""
 
 
 @dataclass
 class Job:
-    """What to replay. `until`: UTC milliseconds, None: the end of the data; `rate`: events/s, None: as fast as it goes."""
+    """What to replay. `rate`: events/s, None: as fast as it goes.
+
+    `until`: UTC milliseconds, None: the end of the data; what was received later is left out.
+    """
 
     paths: Sequence[Path]
     kind: str | None = None
@@ -61,8 +67,10 @@ def play(pipeline: Pipeline, job: Job, progress: Callable[[str, int], None]) -> 
                 _publish(pipeline, publisher, source, job, played, progress, started)
             publisher.flush()
         except BatonError as error:
+            with contextlib.suppress(BatonError):
+                publisher.flush(10)
             raise type(error)(f"{error} ({publisher.delivered} events were published before)") from None
-        played.until = job.until or max(source.end_of_data for source in sources)
+        played.until = max(source.end_of_data for source in sources) if job.until is None else job.until
         publisher.end_of_input(played.until)
     _drain(pipeline, played, progress)
     played.seconds = time.monotonic() - started
@@ -80,7 +88,13 @@ def _publish(
 ) -> None:
     embedded = not pipeline.settings.transactions
     for item in source.events():
-        publisher.publish(item.name, item.event, received_at=item.received_at, topic=item.topic)
+        if job.until is not None and item.received_at is not None and item.received_at > job.until:
+            played.skipped[AFTER_UNTIL] += 1
+            continue
+        try:
+            publisher.publish(item.name, item.event, received_at=item.received_at, topic=item.topic)
+        except RefusedFact as error:
+            raise InputError(f"{item.name} {item.event['event_id']}: {error}") from None
         played.published += 1
         if job.rate is not None and played.published % 50 == 0:
             ahead = played.published / job.rate - (time.monotonic() - started)
@@ -117,7 +131,7 @@ def _until(pipeline: Pipeline, done: Callable[[], bool], what: str) -> None:
             seen, moved = state, time.monotonic()
         elif time.monotonic() - moved > _STALLED:
             raise BatonError(
-                f"nothing has moved for {_STALLED:.0f} s while waiting for {what}: {pipeline.supervisor.run_dir}"
+                f"nothing has moved for {_STALLED:.0f} s while waiting for {what}; logs: {pipeline.supervisor.run_dir}"
             )
         time.sleep(0.1)
 
@@ -128,7 +142,7 @@ def _drain(pipeline: Pipeline, played: Played, progress: Callable[[str, int], No
     def folded() -> bool:
         done = sum(int(lane["clock"]) >= played.until for lane in pipeline.ready_lanes().values())
         progress("lanes done", done)
-        return done == pipeline.lanes
+        return done == pipeline.lanes and pipeline.unfolded() == 0
 
     _until(pipeline, folded, "the lanes to reach the end of the data")
     _until(pipeline, lambda: pipeline.unstored() == 0, "the store to hold everything")

@@ -76,9 +76,9 @@ def show(found: dict[str, Any], console: Console) -> None:
     for stage in STAGES:
         if stage in found["reached"] or stage in found["current"]:
             stages.add_row(stage, str(found["reached"].get(stage, 0)), str(found["current"].get(stage, 0)))
-    clocks = Table("policy", *VERDICTS, title="SLA clocks")
-    for policy, verdicts in found["sla"].items():
-        clocks.add_row(policy, *(str(verdicts[verdict]) for verdict in VERDICTS))
+    clocks = Table("verdict", *found["sla"], title="SLA clocks")
+    for verdict in VERDICTS:
+        clocks.add_row(verdict, *(str(counts[verdict]) for counts in found["sla"].values()))
     response = Table(*found["response_hours"], title="Hours from start to first human answer")
     response.add_row(*(str(value) for value in found["response_hours"].values()))
     console.print(facts, stages, clocks, response)

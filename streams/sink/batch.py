@@ -2,6 +2,9 @@
 
 Of several statements under one key only the newest is decoded and kept where Kafka's own key tells (lead states), or only
 the newest kept where it takes decoding: the others would be replaced in the store anyway.
+
+A sink reads what workers of its own version or an older one write: upgrade it before them. What it cannot read at all is
+no statement of a worker's; it becomes a row of dead_letters.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import structlog
 
 from processors import rows
 from processors.rows import At, Row, Table
-from schemas.wire import Decoder, WireError, schema_id
+from schemas.wire import Decoder, WireError, schema_id, schema_ids
 from streams.errors import UnavailableError
 from streams.sink.origins import Origin
 from streams.topics import DEAD_LETTERS, LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
@@ -107,7 +110,9 @@ class Reader:
         return batch
 
     def _learn(self, messages: Sequence[Message]) -> None:
-        for number in self._decoder.unknown(message.value() for message in messages):
+        for number in schema_ids(message.value() for message in messages):
+            if self._decoder.knows(number):
+                continue
             text = self._schemas.text(number)
             if text is None:
                 # Our own worker wrote under it: the registry has lost it, or is another one. Nothing may be skipped.

@@ -21,7 +21,6 @@ from streams.topic_admin import topic_ids
 
 _EMBEDDED: Final = uuid.UUID("6f8bb3a4-2d2c-4a57-9f0e-6f1f9b1f3f11")
 """Namespace of ids made for topics of the embedded broker."""
-_TABLE: Final = "output_topics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def origins(client: Client, ids: Mapping[str, str]) -> dict[str, Origin]:
     """Topic name -> origin; a topic the store has not met gets the next generation of its name."""
     known: dict[str, dict[str, int]] = {name: {} for name in ids}
     answer = client.query(
-        f"SELECT name, topic_id, generation FROM {_TABLE} FINAL WHERE name IN {{names:Array(String)}}",
+        "SELECT name, topic_id, generation FROM output_topics FINAL WHERE name IN {names:Array(String)}",
         parameters={"names": list(ids)},
     )
     for name, topic_id, generation in answer.result_rows:
@@ -64,14 +63,14 @@ def origins(client: Client, ids: Mapping[str, str]) -> dict[str, Origin]:
             known[name][topic_id] = generation
             new.append((name, topic_id, generation))
     if new:
-        client.insert(_TABLE, new, column_names=["name", "topic_id", "generation"], settings=INSERT_SETTINGS)
+        client.insert("output_topics", new, column_names=["name", "topic_id", "generation"], settings=INSERT_SETTINGS)
     return {name: Origin(topic_id, known[name][topic_id]) for name, topic_id in ids.items()}
 
 
 def held(client: Client, table: Table, origin: Origin) -> dict[int, int]:
     """Partition -> highest offset that `table` holds of the topic."""
     answer = client.query(
-        f"SELECT partition, max(offset) FROM {table.name} WHERE topic_id = {{topic_id:String}} GROUP BY partition",
-        parameters={"topic_id": origin.topic_id},
+        "SELECT partition, max(offset) FROM {table:Identifier} WHERE topic_id = {topic_id:String} GROUP BY partition",
+        parameters={"table": table.name, "topic_id": origin.topic_id},
     )
     return dict(answer.result_rows)

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -63,6 +64,9 @@ class Sink:
         self._ends: dict[Place, int] = {}
         """The log's end, where the consumer stands at it."""
         self._pending: dict[Place, list[Any]] = {}
+        """Read, and next to be written."""
+        self._flying: dict[Place, list[Any]] = {}
+        """Being written."""
         self._pending_since = 0.0
         self._pending_bytes = 0
         self._pending_records = 0
@@ -73,7 +77,7 @@ class Sink:
     # --- what others see ---------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        positions, ends, pending = dict(self._positions), dict(self._ends), set(self._pending)
+        positions, ends, pending = dict(self._positions), dict(self._ends), {*self._pending, *self._flying}
         partitions = {}
         for place in positions:
             at_end = place in ends and place not in pending
@@ -161,11 +165,13 @@ class Sink:
         self._partitions.clear()
         self._positions.clear()
         self._ends.clear()
-        self._clear_pending()
+        self._flying = {}
+        self._take_pending()
 
-    def _clear_pending(self) -> None:
-        self._pending = {}
+    def _take_pending(self) -> dict[Place, list[Any]]:
+        pending, self._pending = self._pending, {}
         self._pending_bytes = self._pending_records = 0
+        return pending
 
     # --- step 1 ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +183,7 @@ class Sink:
         for name in names:
             for table in TABLES[self._topics.bare(name)]:
                 held.setdefault(name, {})[table.name] = self._until_done(
-                    "positions in the store", lambda table=table, name=name: self._writer.held(table, origins[name])
+                    "positions in the store", partial(self._writer.held, table, origins[name])
                 )
         self._checked_at = time.monotonic()
         for name, number in wanted:
@@ -187,7 +193,7 @@ class Sink:
             self._positions[name, number] = partition.start
         self._consumer.assign([TopicPartition(name, number, self._positions[name, number]) for name, number in wanted])
         self._wanted = None
-        log.info("sink positioned", partitions=len(wanted), records_behind=sum(self._positions.values()))
+        log.info("sink positioned", partitions=len(wanted))
 
     def _identities(self, names: set[str]) -> dict[str, str]:
         try:
@@ -240,20 +246,20 @@ class Sink:
     def _flush(self) -> None:
         if self._settings.transactions and time.monotonic() - self._checked_at > _IDENTITY_CHECK_SECONDS:
             self._check_identities()
-        taken = [(self._partitions[place], messages) for place, messages in self._pending.items()]
+        self._flying = self._take_pending()
+        taken = [(self._partitions[place], messages) for place, messages in self._flying.items()]
         batch = self._until_done("schemas", lambda: self._reader.read(taken))
         for table, rows in batch.rows.items():
             for start in range(0, len(rows), MOST_ROWS):
-                part, token = rows[start : start + MOST_ROWS], self._writer.token()
                 self._until_done(
-                    table, lambda table=table, part=part, token=token: self._writer.insert(table, part, token)
+                    table, partial(self._writer.insert, table, rows[start : start + MOST_ROWS], self._writer.token())
                 )
         self._refused += batch.refused
         offsets = []
-        for place, messages in self._pending.items():
+        for place, messages in self._flying.items():
             self._positions[place] = messages[-1].offset() + 1
             offsets.append(TopicPartition(*place, self._positions[place]))
-        self._clear_pending()
+        self._flying = {}
         self._tell_lag()
         self._consumer.commit(offsets=offsets, asynchronous=True)
 
@@ -293,10 +299,8 @@ class Sink:
                 paused = True
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
-                # Polling keeps the membership alive; what had been fetched before the pause is not lost.
-                message = self._consumer.poll(min(left, 0.2))
-                if message is not None and message.error() is None and self._assignment == assignment:
-                    self._consumer.seek(TopicPartition(message.topic(), message.partition(), message.offset()))
+                # Keeps the membership alive; what had been fetched before the pause waits for the next batch.
+                self._take(self._consumer.consume(_CONSUME, min(left, 0.2)))
                 if self._stopping.is_set() or self._assignment != assignment:
                     raise _Abandoned
 

@@ -13,7 +13,7 @@ from processors.rows import Row, Table
 from streams.config import Settings
 from streams.errors import BatonError
 from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
-from streams.sink import origins
+from streams.sink import origins as topics
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
 
 MOST_ROWS: Final = 500_000
@@ -39,11 +39,11 @@ class Writer:
             self._client = connect(self._settings)
         return self._client
 
-    def origins(self, ids: Mapping[str, str]) -> dict[str, origins.Origin]:
-        return self._answered(lambda: origins.origins(self.client, ids))  # type: ignore[no-any-return]
+    def origins(self, ids: Mapping[str, str]) -> dict[str, topics.Origin]:
+        return self._answered(lambda: topics.origins(self.client, ids))  # type: ignore[no-any-return]
 
-    def held(self, table: Table, origin: origins.Origin) -> dict[int, int]:
-        return self._answered(lambda: origins.held(self.client, table, origin))  # type: ignore[no-any-return]
+    def held(self, table: Table, origin: topics.Origin) -> dict[int, int]:
+        return self._answered(lambda: topics.held(self.client, table, origin))  # type: ignore[no-any-return]
 
     def token(self) -> str:
         """A new one for each insert; the same one for each attempt at it."""

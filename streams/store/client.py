@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -31,13 +32,14 @@ INSERT_SETTINGS: Final = {
 """What every insert of ours says: acknowledged means stored, and the token decides what is a repetition."""
 
 
-def connect(settings: Settings, *, database: str | None = None, url: str | None = None, patience: int = 10) -> Client:
+def connect(settings: Settings, *, database: str | None = None, patience: int = 10) -> Client:
     """A client with `database` (default: the settings'). `patience`: seconds to connect.
 
     Raises UnavailableError where nothing answers, ConfigurationError where the store refuses user or database.
     """
-    where = url or settings.store_url
+    where = settings.store_url
     address = urlsplit(where)
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what fails is raised, and told once
     host = address.hostname or "127.0.0.1"
     common.set_setting("autogenerate_session_id", False)
     try:
@@ -74,7 +76,7 @@ def failure(where: str, error: Exception) -> BatonError:
     text = re.sub(r"\s+", " ", str(error))
     if code is None:
         return UnavailableError(f"store {where} does not answer: {_cause(text)}")
-    found = re.search(r"DB::\w*Exception: (.*)", text)
+    found = re.search(r"DB::\w*Exception: (.*?)(?: Expected one of: | \(version |$)", text)
     return BatonError(f"store {where}: {(found.group(1) if found else text)[:500]} (code {code})")
 
 

@@ -103,6 +103,7 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     outputs = [name for name, contract in CATALOG.items() if set(contract.topics) & set(OUTPUTS)]
     events = [name for name, contract in CATALOG.items() if contract.is_event]
     ids = registry.ids(topics, [*outputs, *events])
+    registry.require_compatibility(topics, [*outputs, *events])
     decoder = Decoder()
     for name, number in ids.items():
         decoder.learn(number, CATALOG[name].text)
@@ -110,7 +111,8 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     server = web.serve(lambda: {**engine.status(), "pid": os.getpid()}, settings.bind, settings.metrics_port)
     web.write_port_file(port_file, {"port": server.port})
     app = make_app(settings, engine)
-    worker = app.Worker(loglevel="warn", redirect_stdouts=False)
+    # Its own logging set-up would replace ours, and with it every line of the lanes.
+    worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):

@@ -106,5 +106,5 @@ def test_a_breach_becomes_a_message_to_sales_and_a_dead_letter_one_to_the_platfo
         assert said["#platform-on-call"]["title"] == "warning: BatonDeadLetters"
         assert "null_key" in said["#platform-on-call"]["text"]
 
-        assert _query(own, "count(up == 1)") == {(): 2.0}
+        eventually(lambda: _query(own, "count(up == 1)") == {(): 2.0})
         assert _query(own, "max by (lane) (baton_lane_clock_age_seconds)") == {("0",): 2.0}

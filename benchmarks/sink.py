@@ -1,0 +1,87 @@
+"""The sink's throughput, and a bare clickhouse-connect insert of the same rows into tables of the same kind."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import urllib3
+from rich.console import Console
+from rich.table import Table
+
+from streams.config import Settings
+from streams.embedded.supervisor import Supervisor
+from streams.store.client import INSERT_SETTINGS, connect
+from streams.store.migrations import Migrator
+from tests.worker.processes import environment
+
+TABLES = ("lead_transitions", "sla_instances", "leads", "lanes")
+_BATCH = 50_000
+
+
+@dataclass
+class Sunk:
+    """Rows are those that stand in the tables afterwards, before merges take old versions away."""
+
+    rows: int
+    sink_seconds: float
+    sink_cpu_seconds: float
+    bare_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        return self.bare_seconds / self.sink_seconds
+
+
+def compare(settings: Settings, supervisor: Supervisor, folder: Path) -> Sunk:
+    """Drains the output topics of `settings` with a sink into a fresh store, then inserts the same rows once more, bare."""
+    store = supervisor.start("store", ["store", "--path", str(folder / "store"), "--port", "0"], {})
+    supervisor.wait_ready(store)
+    settings = settings.model_copy(update={"store_url": f"http://127.0.0.1:{store.ready['port']}"})
+    Migrator(settings).up()
+    client = connect(settings)
+    for table in TABLES:
+        client.command(f"SYSTEM STOP MERGES {table}")
+    sink = supervisor.start("sink", ["sink"], environment(settings))
+    supervisor.wait_ready(sink)
+    url = f"http://127.0.0.1:{sink.ready['port']}/status"
+
+    def status() -> tuple[int, bool]:
+        answer = urllib3.request("GET", url, timeout=5).json()
+        return sum(answer["rows"].values()), answer["caught_up"]
+
+    while not status()[0]:
+        time.sleep(0.02)
+    process = psutil.Process(sink.process.pid)
+    first, began, cpu = status()[0], time.monotonic(), sum(process.cpu_times()[:2])
+    while not (now := status())[1]:
+        time.sleep(0.05)
+    seconds, used = time.monotonic() - began, sum(process.cpu_times()[:2]) - cpu
+    sink.process.terminate()
+    sink.process.wait(10)
+    rows = now[0] - first
+    bare = share = 0.0
+    for table in TABLES:
+        held = client.query(f"SELECT * FROM {table}")  # noqa: S608  # a name of ours
+        client.command(f"CREATE TABLE bare_{table} AS {table}")
+        data = held.result_rows
+        share += len(data)
+        start = time.monotonic()
+        for place in range(0, len(data), _BATCH):
+            client.insert(f"bare_{table}", data[place : place + _BATCH], held.column_names, settings=INSERT_SETTINGS)
+        bare += time.monotonic() - start
+    client.close()
+    return Sunk(rows, seconds, used, bare * rows / share)
+
+
+def show(sunk: Sunk, console: Console) -> None:
+    table = Table("rows", "seconds", "rows/s", "CPU us/row", title="One sink")
+    sink_us = sunk.sink_cpu_seconds / sunk.rows * 1e6
+    table.add_row(
+        f"sink: {sunk.rows:,}", f"{sunk.sink_seconds:.1f}", f"{sunk.rows / sunk.sink_seconds:,.0f}", f"{sink_us:.1f}"
+    )
+    table.add_row("bare insert of the same", f"{sunk.bare_seconds:.1f}", f"{sunk.rows / sunk.bare_seconds:,.0f}", "")
+    console.print(table)
+    console.print(f"sink / bare insert: {sunk.ratio:.2f}")
