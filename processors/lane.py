@@ -121,7 +121,7 @@ class LaneFold:
     def _tell_instance(self, lead_id: str, said: leads.InstanceSaid) -> None:
         record = outputs.sla_event(lead_id, said, self._clock, self._grace)
         self.counters[f"sla.{said.kind}"] += 1
-        if said.kind == "breached" and record["notify"]:
+        if said.kind == "breached" and record["notify"] and not record["is_test"]:
             self.counters[f"breaches.{record['policy']}"] += 1
         self._sla_events.append(record)
 
@@ -148,7 +148,7 @@ class LaneFold:
             fired = leads.fire(memory, self._clock, self._grace)
             if fired:
                 self._changed.add(lead_id)
-                self.counters["overdue"] += len(fired)
+                self.counters["overdue"] += 0 if memory.state.is_test else len(fired)
                 for said in fired:
                     self._tell_instance(lead_id, said)
             self._schedule(lead_id, memory)

@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import fastavro
+from fastavro.schema import to_parsing_canonical_form
 
 _TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
     "leads": ("leads",),
@@ -27,6 +28,7 @@ _OUTPUT_TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
     "LeadTransition": ("lead-transitions",),
     "SlaEvent": ("sla-events",),
 }
+_OUTPUTS: Final = frozenset(topic for topics in _OUTPUT_TOPICS.values() for topic in topics)
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ class Contract:
     """The same as compact JSON: what is registered."""
     parsed: Any
     """For fastavro, logical types stripped: times are integers, UTC milliseconds."""
+    canonical: str
+    """Avro's parsing canonical form: schemas that agree in it read the same bytes as the same record."""
 
     @property
     def is_event(self) -> bool:
-        return "event_id" in self.field_names
+        """Whether it comes in; what is not an event is an output of ours."""
+        return not set(self.topics) <= _OUTPUTS
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -77,13 +82,15 @@ def _load() -> dict[str, Contract]:
                 continue
             schema = json.loads(file.read_text(encoding="utf-8"))
             name = schema["name"]
+            parsed = parse(schema)
             contracts[name] = Contract(
                 name=name,
                 fullname=f"{schema['namespace']}.{name}",
                 topics=_OUTPUT_TOPICS[name] if folder == "outputs" else _TOPICS[folder],
                 schema=schema,
                 text=json.dumps(schema, separators=(",", ":"), ensure_ascii=False),
-                parsed=parse(schema),
+                parsed=parsed,
+                canonical=to_parsing_canonical_form(parsed),
             )
     return contracts
 

@@ -79,6 +79,9 @@ def types() -> str:
     out = [
         '"""One TypedDict per record, complete: every field present, times as integers in UTC milliseconds.',
         "",
+        "That is what decoding gives and what the pipeline hands on. Only when writing may a field that has a default be left",
+        "out, and then the record is a plain mapping.",
+        "",
         _NOTE,
         '"""',
         "",
@@ -149,7 +152,8 @@ def reference() -> str:
     lines = ["# Events and outputs", "", f"<!-- {_NOTE} -->", ""]
     lines += [
         "Every value is framed as a zero byte, the schema id (big-endian int32) and the Avro body; the key is the",
-        "`lead_id` in UTF-8. Subjects in the registry are `TOPIC-RECORD` (Confluent's TopicRecordNameStrategy).",
+        "`lead_id` in UTF-8 (on `campaigns` the campaign). Subjects in the registry are `TOPIC-RECORD` (Confluent's",
+        "TopicRecordNameStrategy). A producer may leave out what has a default; whoever reads gets every field.",
         "",
     ]
     for title, wanted in (("Input events", True), ("Outputs", False)):

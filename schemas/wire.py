@@ -6,35 +6,26 @@ Looking up an unknown schema id is I/O and therefore the caller's: ask `schema_i
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from struct import Struct
 from typing import Any, Final
 
 from fastavro import schemaless_reader, schemaless_writer
-from fastavro.schema import SchemaParseException
+from fastavro.read import SchemaResolutionError
 
-from schemas.catalog import CATALOG, Contract, parse
+from schemas.catalog import CATALOG
+from schemas.writers import RESERVED, WireError, Writer, judge, null_field
+
+__all__ = ["HEADER", "MAGIC", "RESERVED", "Decoder", "Encoder", "UnknownSchema", "WireError", "schema_id", "schema_ids"]
 
 MAGIC: Final = 0
 HEADER: Final = Struct(">bI")
-RESERVED: Final = "unknown"
-"""The enum symbol that a newer producer's symbol reads as."""
 
 
-class WireError(ValueError):
-    """Bytes that cannot become a record of ours. `reason`: a closed word; `detail`: what is wrong and the mend.
-
-    Reasons: undecodable, unknown_magic_byte, unknown_schema_id, unknown_record, missing_field, unknown_enum_value,
-    incompatible_schema.
-    """
-
-    def __init__(self, reason: str, detail: str, schema_id: int | None = None) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-        self.schema_id = schema_id
+_FIELD: Final = re.compile(r"(?:on field|no default for) ([A-Za-z_]\w*)$")
+"""Where fastavro's messages name the field. The rest of them may quote the data and is never told."""
 
 
 class UnknownSchema(LookupError):  # noqa: N818  # not an error yet: the caller looks the id up and tries again
@@ -65,81 +56,41 @@ class Encoder:
         self._known = {name: (HEADER.pack(MAGIC, number), CATALOG[name].parsed) for name, number in ids.items()}
 
     def encode(self, name: str, record: Mapping[str, object]) -> bytes:
-        """Header and body of a complete record. Raises KeyError for a name without id, ValueError for a wrong shape."""
+        """Header and body of `record`; a field left out gets its default.
+
+        Raises KeyError for a name without id, ValueError for a record of another shape.
+        """
         header, parsed = self._known[name]
         buffer = BytesIO()
         buffer.write(header)
-        schemaless_writer(buffer, parsed, record)
+        try:
+            schemaless_writer(buffer, parsed, record)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            field = _FIELD.search(str(error))
+            where = f"{name}.{field[1]}" if field else f"{name}: a field"
+            raise ValueError(f"{where} is missing or has a value of another type than the contract's") from None
         return buffer.getvalue()
-
-
-class _Reader:
-    """How the records of one writer schema are read."""
-
-    __slots__ = ("contract", "enums", "failure", "reader", "writer")
-
-    def __init__(self, contract: Contract | None, writer: Any, failure: tuple[str, str] | None) -> None:
-        self.contract = contract
-        self.writer = writer
-        # Resolution is work per record: skipped where the writer's schema is ours.
-        self.reader = None if contract is None or writer == contract.parsed else contract.parsed
-        self.enums = () if contract is None else _enum_fields(contract)
-        self.failure = failure
-
-
-def _enum_fields(contract: Contract) -> tuple[str, ...]:
-    found = []
-    for field in contract.schema["fields"]:
-        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-        if any(isinstance(kind, dict) and kind.get("type") == "enum" for kind in kinds):
-            found.append(field["name"])
-    return tuple(found)
-
-
-def _missing_fields(contract: Contract, writer: Mapping[str, Any]) -> list[str]:
-    written = {field["name"] for field in writer.get("fields", ())}
-    return [
-        field["name"] for field in contract.schema["fields"] if field["name"] not in written and "default" not in field
-    ]
 
 
 class Decoder:
     """Decodes values by their writers' schemas into records of ours: complete, times as UTC milliseconds."""
 
     def __init__(self) -> None:
-        self._readers: dict[int, _Reader] = {}
+        self._writers: dict[int, Writer | WireError] = {}
 
     def learn(self, schema_id: int, text: str | None) -> None:
         """The writer schema of an id; None: the registry knows no such id."""
-        self._readers[schema_id] = self._reader(schema_id, text)
+        try:
+            self._writers[schema_id] = judge(schema_id, text)
+        except WireError as error:
+            self._writers[schema_id] = error
 
     def forget(self, schema_id: int) -> None:
         """Lets an id be looked up anew: it may have been registered since."""
-        self._readers.pop(schema_id, None)
+        self._writers.pop(schema_id, None)
 
     def knows(self, schema_id: int) -> bool:
-        return schema_id in self._readers
-
-    @staticmethod
-    def _reader(schema_id: int, text: str | None) -> _Reader:
-        if text is None:
-            return _Reader(None, None, ("unknown_schema_id", f"the registry has no schema {schema_id}: register it"))
-        try:
-            stated = json.loads(text)
-            writer = parse(stated)
-        except (ValueError, SchemaParseException, KeyError, TypeError) as error:
-            return _Reader(None, None, ("incompatible_schema", f"schema {schema_id} is no Avro schema: {error}"))
-        if not isinstance(stated, dict) or stated.get("type") != "record":
-            return _Reader(None, None, ("unknown_record", f"schema {schema_id} is no record"))
-        name = str(stated.get("name", ""))
-        contract = CATALOG.get(name.rpartition(".")[2])
-        if contract is None:
-            return _Reader(None, None, ("unknown_record", f"record {name} is none of ours: upgrade, or mend its name"))
-        missing = _missing_fields(contract, stated)
-        if missing:
-            detail = f"{contract.name}.{missing[0]} is missing from writer schema {schema_id}: publish it"
-            return _Reader(contract, writer, ("missing_field", detail))
-        return _Reader(contract, writer, None)
+        return schema_id in self._writers
 
     def decode(self, value: bytes) -> tuple[str, dict[str, Any]]:
         """(record name, record). Raises WireError, or UnknownSchema where `learn` has to come first."""
@@ -148,33 +99,43 @@ class Decoder:
         if value[0] != MAGIC:
             raise WireError("unknown_magic_byte", f"first byte is {value[0]}, not 0: use a Confluent serializer")
         number = int.from_bytes(value[1:5], "big")
-        reader = self._readers.get(number)
-        if reader is None:
+        writer = self._writers.get(number)
+        if writer is None:
             raise UnknownSchema(number)
-        if reader.failure is not None:
-            raise WireError(*reader.failure, number)
-        contract = reader.contract
-        if contract is None:  # a failure always says why
-            raise UnknownSchema(number)
+        if isinstance(writer, WireError):
+            # One object raised again and again would gather tracebacks.
+            raise WireError(writer.reason, writer.detail, number)
         buffer = BytesIO(value)
         buffer.seek(HEADER.size)
+        name = writer.contract.name
         try:
-            record = schemaless_reader(buffer, reader.writer, reader.reader)
-        except (EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-            raise self._broken(contract, number, error) from None
+            record: dict[str, Any] = schemaless_reader(buffer, writer.schema, writer.reader)
+        except WireError:
+            raise
+        except SchemaResolutionError:
+            raise _unresolved(writer, value, number) from None
+        except (EOFError, ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
+            # The message of a decoding error may quote the data: its type is told, never its text.
+            detail = f"{name}: the body does not follow schema {number} ({type(error).__name__})"
+            raise WireError("undecodable", detail, number) from None
         if buffer.tell() != len(value):
-            raise WireError("undecodable", f"{contract.name}: {len(value) - buffer.tell()} bytes after its end", number)
-        for field in reader.enums:
-            if record[field] == RESERVED:
-                raise WireError(
-                    "unknown_enum_value", f"{contract.name}.{field} has a symbol this version does not know", number
-                )
-        return contract.name, record
+            raise WireError("undecodable", f"{name}: {len(value) - buffer.tell()} bytes after its end", number)
+        return name, record
 
-    @staticmethod
-    def _broken(contract: Contract, number: int, error: Exception) -> WireError:
-        # The message of a decoding error may quote the data: its type is told, never its text.
-        kind = type(error).__name__
-        if kind == "SchemaResolutionError":
-            return WireError("incompatible_schema", f"{contract.name}: schema {number} cannot be read as ours", number)
-        return WireError("undecodable", f"{contract.name}: the body does not follow schema {number} ({kind})", number)
+
+def _unresolved(writer: Writer, value: bytes, number: int) -> WireError:
+    """Why a record that its own schema allows is none of ours."""
+    buffer = BytesIO(value)
+    buffer.seek(HEADER.size)
+    name = writer.contract.name
+    try:
+        field = null_field(writer.contract, schemaless_reader(buffer, writer.schema, None))
+    except WireError as error:
+        return error
+    except (EOFError, ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
+        return WireError(
+            "undecodable", f"{name}: the body does not follow schema {number} ({type(error).__name__})", number
+        )
+    if field is not None:
+        return WireError("missing_field", f"{name}.{field} is null: publish it", number)
+    return WireError("incompatible_schema", f"{name}: a record of schema {number} cannot be read as ours", number)

@@ -1,8 +1,8 @@
 """Publishes events: checks them, encodes them in the Confluent wire format, sends them to their lanes.
 
-Idempotent, acks=all, memory bounded by the client's queue; failed deliveries are counted and the first one is raised at
-flush, so that nothing is lost silently. Every producer of Baton's topics must use the partitioner `murmur2_random` (the
-Java client's default): otherwise a lead's events land on different lanes.
+Idempotent, acks=all, memory bounded by the client's queue. Failed deliveries are counted and the first is raised, at the
+next call or at flush: nothing is lost silently. Every producer of Baton's topics must use the partitioner
+`murmur2_random`, the Java client's default: otherwise a lead's events land on different lanes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import structlog
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from processors.facts import check
-from schemas.catalog import CATALOG
-from schemas.wire import Encoder
+from processors.facts import RefusedFact, check
+from schemas.wire import RESERVED, Encoder
 from streams.config import Settings
-from streams.errors import BatonError
+from streams.errors import BatonError, UnavailableError
+from streams.importers.shape import EVENTS, RefusedEvent, complete, contract_of, meaningful
 from streams.registry import Registry
 from streams.topic_admin import wait_for_brokers
 from streams.topics import CAMPAIGNS, END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER, Topics
@@ -26,6 +27,18 @@ from streams.topics import CAMPAIGNS, END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEAD
 log = structlog.get_logger(__name__)
 
 PARTITIONER: Final = "murmur2_random"
+LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of a record that the input topics take."""
+
+_FIELDS: Final = {name: frozenset(contract.field_names) for name, contract in EVENTS.items()}
+_ENUMS: Final = {
+    name: tuple(
+        field["name"]
+        for field in contract.schema["fields"]
+        if isinstance(field["type"], dict) and field["type"]["type"] == "enum"
+    )
+    for name, contract in EVENTS.items()
+}
 
 
 class DeliveryError(BatonError):
@@ -33,14 +46,18 @@ class DeliveryError(BatonError):
 
 
 class Publisher:
-    """A context manager: leaving it flushes. Not thread-safe."""
+    """A context manager: leaving it flushes. Not thread-safe.
+
+    `sent`, `delivered`, `failed`: records handed over, taken by the brokers, refused by them or timed out.
+    """
 
     def __init__(self, settings: Settings, registry: Registry, *, patience: float = 30.0) -> None:
-        """Raises UnavailableError where brokers or registry do not answer within `patience` seconds."""
+        """Raises UnavailableError where the brokers do not answer within `patience` seconds, or the registry in its own."""
+        self._brokers = settings.brokers
         self._topics = Topics(settings.topic_prefix)
+        self._partitions: dict[str, int] = {}
         self._admin = wait_for_brokers(settings, patience)
-        events = [name for name, contract in CATALOG.items() if contract.is_event]
-        self._encoder = Encoder(registry.ids(self._topics, events))
+        self._encoder = Encoder(registry.ids(self._topics, EVENTS))
         self._producer = Producer(
             {
                 "bootstrap.servers": settings.brokers,
@@ -51,8 +68,10 @@ class Publisher:
                 "batch.size": 131_072,
                 "queue.buffering.max.messages": 50_000,
                 "queue.buffering.max.kbytes": 65_536,
-                "message.max.bytes": 16 * 1024 * 1024,
+                "message.max.bytes": LARGEST,
+                "message.timeout.ms": 120_000,
                 "compression.type": "none",  # aiokafka reads others only with a further library
+                "error_cb": self._troubled,
                 "log_level": 0,
             }
         )
@@ -60,35 +79,89 @@ class Publisher:
         self.delivered = 0
         self.failed = 0
         self._first_failure: str | None = None
+        self._trouble: str | None = None
 
     def publish(
         self, name: str, event: Mapping[str, Any], *, received_at: int | None = None, topic: str | None = None
     ) -> None:
-        """Sends a complete event of record type `name`.
+        """Sends one event of record type `name`; fields that have a default may be left out.
 
         `received_at` (UTC milliseconds): the original arrival of what is imported. `topic`, without prefix: for
-        records that may stand on several. Raises RefusedFact for an event that means nothing, ValueError for a wrong
-        shape; a failed delivery shows at flush.
+        FactWithdrawn, which stands where the withdrawn event does; default leads.
+
+        Raises RefusedFact for an event that cannot mean anything, RefusedEvent for one of another shape (both are
+        ValueErrors; nothing was sent), UnavailableError where the topic is missing, DeliveryError where an earlier
+        event was not delivered.
         """
-        contract = CATALOG[name]
-        topic = topic or contract.topics[0]
-        if topic == CAMPAIGNS:
-            key = event["campaign"].encode()
+        contract = contract_of(name)
+        place = topic or contract.topics[0]
+        if place not in contract.topics:
+            raise RefusedEvent(f"topic: {name} belongs on {' or '.join(contract.topics)}")
+        try:
+            if event.keys() != _FIELDS[name] or any(event[field] == RESERVED for field in _ENUMS[name]):
+                key, value = self._packed(name, complete(name, event))
+            else:
+                key, value = self._packed(name, event)
+        except (RefusedFact, RefusedEvent):
+            raise
+        except (ValueError, TypeError, AttributeError, OverflowError):
+            # Of another shape: the slow way mends it, or tells what is wrong.
+            key, value = self._packed(name, complete(name, event))
+        if len(value) + len(key) + 1024 > LARGEST:
+            raise RefusedEvent(f"{name} takes {len(value):,} bytes: the topics take records below {LARGEST:,}")
+        headers = [] if received_at is None else [(RECEIVED_AT_HEADER, str(received_at).encode())]
+        full = self._topics.name(place)
+        self._partitions_of(full)
+        self._produce(full, key, value, headers)
+
+    def _packed(self, name: str, event: Mapping[str, Any]) -> tuple[bytes, bytes]:
+        if CAMPAIGNS in EVENTS[name].topics:
+            meaningful(name, event)
+            key = event["campaign"]
         else:
             check(name, event)
-            key = event["lead_id"].encode()
-        headers = [] if received_at is None else [(RECEIVED_AT_HEADER, str(received_at).encode())]
-        self._produce(self._topics.name(topic), key, self._encoder.encode(name, event), headers)
+            key = event["lead_id"]
+        return key.encode(), self._encoder.encode(name, event)
+
+    def _partitions_of(self, topic: str) -> int:
+        """Partitions of a topic, asked for once. A topic that is missing would fail its events only after minutes."""
+        known = self._partitions.get(topic)
+        if known is not None:
+            return known
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(KafkaException),
+                stop=stop_after_delay(5),
+                wait=wait_exponential_jitter(multiplier=0.1, max=1),
+                reraise=True,
+            ):
+                with attempt:
+                    found = self._admin.list_topics(topic, timeout=10).topics[topic]
+                    if found.error is not None:
+                        raise KafkaException(found.error)
+        except KafkaException as error:
+            cause = error.args[0]
+            mend = ""
+            if cause.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC):
+                mend = "; create the topics with `baton topics`"
+            raise UnavailableError(f"topic {topic} on {self._brokers}: {cause.str()}{mend}") from None
+        self._partitions[topic] = len(found.partitions)
+        return self._partitions[topic]
 
     def _produce(
         self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]], partition: int = -1
     ) -> None:
         while True:
+            if self.failed:
+                raise self._undelivered(0)
             try:
                 self._producer.produce(topic, value, key, partition, headers=headers, on_delivery=self._reported)
                 break
             except BufferError:  # the queue is full: wait for room, that is what bounds memory
                 self._producer.poll(0.05)
+            except KafkaException as error:  # the client has given up: nothing more can be sent
+                self._note(topic, error.args[0])
+                raise self._undelivered(0) from None
         self.sent += 1
         if self.sent % 1000 == 0:
             self._producer.poll(0)
@@ -96,27 +169,40 @@ class Publisher:
     def _reported(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self.delivered += 1
-            return
-        self.failed += 1
+            self._trouble = None
+        else:
+            self.failed += 1
+            self._note(message.topic(), error)
+
+    def _note(self, topic: str, error: KafkaError) -> None:
         if self._first_failure is None:
-            self._first_failure = f"{message.topic()}: {error.str()}"
-            log.error("delivery failed", topic=message.topic(), error=error.name())
+            self._first_failure = f"{topic}: {error.str()}"
+            log.error("delivery failed", topic=topic, error=error.name())
+
+    def _troubled(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self._trouble is None:
+            self._trouble = error.str()
+            log.warning("brokers unreachable, retrying", brokers=self._brokers)
+
+    def _undelivered(self, left: int) -> DeliveryError:
+        cause = self._first_failure or f"no answer from {self._brokers}"
+        if self._trouble is not None:
+            cause += f" ({self._trouble})"
+        return DeliveryError(f"{left + self.failed} of {self.sent} events were not delivered: {cause}")
 
     def end_of_input(self, at: int) -> None:
         """Marks every partition of the inputs: nothing received before `at` (UTC milliseconds) is still to come."""
-        metadata = self._admin.list_topics(timeout=10).topics
         header = [(RECEIVED_AT_HEADER, str(at).encode())]
         for topic in INPUTS:
             name = self._topics.name(topic)
-            for partition in metadata[name].partitions:
+            for partition in range(self._partitions_of(name)):
                 self._produce(name, END_OF_INPUT_KEY, None, header, partition)
 
     def flush(self, timeout: float = 60.0) -> None:
-        """Waits until everything sent is delivered. Raises DeliveryError for what was not."""
+        """Waits until everything sent is delivered. Raises DeliveryError for what was not after `timeout` seconds."""
         left = self._producer.flush(timeout)
         if left or self.failed:
-            cause = self._first_failure or f"no answer within {timeout:.0f} s"
-            raise DeliveryError(f"{left + self.failed} of {self.sent} events were not delivered: {cause}")
+            raise self._undelivered(left)
 
     def __enter__(self) -> Self:
         return self

@@ -84,10 +84,7 @@ class Registry:
                 try:
                     number = self._register(where, contract.text)
                 except SchemaRegistryError as error:
-                    raise BatonError(
-                        f"schema registry {self.url} refuses {where}: {error.error_message}: "
-                        "a changed field needs a default, an enum symbol a newer record"
-                    ) from error
+                    raise BatonError(f"schema registry {self.url} refuses {where}: {_refusal(error)}") from error
                 if found.setdefault(name, number) != number:
                     raise BatonError(f"schema registry {self.url} gives {name} different ids by subject")
         return found
@@ -129,6 +126,14 @@ def _is_outage(error: BaseException) -> bool:
 
 def _is_conflict(error: BaseException) -> bool:
     return isinstance(error, SchemaRegistryError) and error.http_status_code == 409
+
+
+def _refusal(error: SchemaRegistryError) -> str:
+    # Registries put whole schemas into such messages: the first line says it.
+    text = str(error.error_message).partition("\n")[0][:300]
+    if error.http_status_code == 409:
+        return f"{text}: it is incompatible with an earlier version; a changed field needs a default"
+    return f"{text} (HTTP {error.http_status_code})"
 
 
 def _cause(error: BaseException) -> str:

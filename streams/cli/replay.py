@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streams import log
 from streams.config import ClockMode
-from streams.errors import InputError
+from streams.errors import ConfigurationError, InputError
+
+logger = structlog.get_logger(__name__)
+
+
+class Told:
+    """Where there is no terminal, progress is a line now and then."""
+
+    EVERY = 1.0
+
+    def __init__(self) -> None:
+        self._at = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._at < self.EVERY:
+            return False
+        self._at = now
+        return True
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +65,7 @@ def register(app: typer.Typer) -> None:
         """
         log.configure(json=False)
         from streams.embedded.pipeline import Plan, running
+        from streams.importers import open_source
         from streams.importers.times import millis
         from streams.replay.run import Job, play
         from streams.replay.summary import show, summary
@@ -56,9 +77,12 @@ def register(app: typer.Typer) -> None:
         except ValueError as error:
             raise InputError(f"--until: {error}") from None
         for path in paths:
-            if not path.exists():
-                raise InputError(f"{path}: no such file or folder")
+            open_source(path, kind, mapping)  # likewise a path that nothing can read
         if prefix is None:
+            if brokers is not None and store is not None and store.exists() and any(store.iterdir()):
+                raise ConfigurationError(
+                    f"--store {store} holds something already: give an empty folder, or --prefix to go on with its topics"
+                )
             prefix = "" if brokers is None else f"replay-{uuid.uuid4().hex[:8]}."
         plan = Plan(
             clock=ClockMode.EVENT, agreement=agreement, brokers=brokers, registry_url=registry, workers=workers,
@@ -72,10 +96,13 @@ def register(app: typer.Typer) -> None:
                 console=console, disable=not console.is_terminal,
             ) as progress,
         ):  # fmt: skip
-            task = progress.add_task("starting", total=None)
+            task = progress.add_task("published 0", total=None)
+            told = Told()
 
             def report(phase: str, count: int) -> None:
                 progress.update(task, description=f"{phase} {count:,}")
+                if not console.is_terminal and told.due():
+                    logger.info("replay", phase=phase, count=count)
 
             played = play(pipeline, Job(paths, kind, mapping, end, rate), report)
             found = summary(pipeline.settings, played)

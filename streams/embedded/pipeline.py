@@ -85,7 +85,7 @@ class Pipeline:
         """Records of the output topics that the store does not hold; None where the sink does not answer."""
         ends = self.ends.outputs()  # first: what comes after is not waited for
         status = self.sink_status()
-        return None if status is None else progress.unstored(ends, status)
+        return None if status is None else progress.unstored(ends, status, Topics(self.settings.topic_prefix))
 
     def check(self) -> None:
         """Raises BatonError where a process ended without which nothing can go on; tells of a worker that ended."""

@@ -86,10 +86,10 @@ def unfolded(ends: Ends, lanes: Mapping[int, Mapping[str, Any]]) -> int:
     )
 
 
-def unstored(ends: Ends, sink: Mapping[str, Any]) -> int:
+def unstored(ends: Ends, sink: Mapping[str, Any], topics: Topics) -> int:
     """Records of the output topics that the store does not hold. `sink`: its /status."""
     partitions = sink["partitions"]
     return sum(
-        max(0, end - partitions.get(f"{topic}-{number}", {}).get("position", 0))
+        max(0, end - partitions.get(f"{topics.name(topic)}-{number}", {}).get("position", 0))
         for (topic, number), end in ends.items()
     )

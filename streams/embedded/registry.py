@@ -46,14 +46,23 @@ def app() -> Starlette:
         return _answer({"subject": subject, "id": number, "version": found.version, "schema": schema.schema_str})
 
     async def by_id(request: Request) -> Response:
-        found = client.get_schema(int(request.path_params["id"]))
+        try:
+            found = client.get_schema(int(request.path_params["id"]))
+        except SchemaRegistryError:
+            raise SchemaRegistryError(404, 40403, "schema not found") from None
         return _answer({"schema": found.schema_str, "schemaType": found.schema_type or "AVRO"})
+
+    async def kinds(request: Request) -> Response:
+        return _answer(["AVRO"])
 
     async def subjects(request: Request) -> Response:
         return _answer(client.get_subjects())
 
     async def versions(request: Request) -> Response:
-        return _answer(client.get_versions(request.path_params["subject"]))
+        found = client.get_versions(request.path_params["subject"])
+        if not found:
+            raise SchemaRegistryError(404, 40401, "subject not found")
+        return _answer(sorted(found))
 
     async def version(request: Request) -> Response:
         subject, wanted = request.path_params["subject"], request.path_params["version"]
@@ -99,6 +108,7 @@ def app() -> Starlette:
             Route("/subjects/{subject}/versions", guarded(register), methods=["POST"]),
             Route("/subjects/{subject}/versions", guarded(versions), methods=["GET"]),
             Route("/subjects/{subject}/versions/{version}", guarded(version)),
+            Route("/schemas/types", guarded(kinds)),
             Route("/schemas/ids/{id:int}", guarded(by_id)),
             Route("/config", guarded(config), methods=["GET", "PUT"]),
             Route("/config/{subject}", guarded(config), methods=["GET", "PUT"]),

@@ -1,153 +1,140 @@
 """Our own events as JSON Lines: one object a line, `type` = the record's name, the other keys = the schema's fields.
 
-Times are ISO-8601 with an offset, or epoch milliseconds. `received_at`, optional, is the original arrival; `topic`,
-for FactWithdrawn, one of the input topics (leads when absent). Fields with a default may be left out.
+Times are ISO-8601 with an offset, or epoch milliseconds. `received_at`, optional, is the original arrival; `topic`, for
+FactWithdrawn, is the topic of the withdrawn event: leads (when absent), touches or opportunities. Fields with a default
+may be left out.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any, Final
+from time import time_ns
+from typing import IO, Any, Final, NoReturn, cast
 
-from processors.facts import RefusedFact, check
-from schemas.catalog import CATALOG, Contract
-from schemas.wire import RESERVED
+from processors.vocabulary import AHEAD
 from streams.errors import InputError
 from streams.importers.external_sort import in_order
-from streams.importers.source import Imported
-from streams.importers.times import millis
+from streams.importers.shape import RefusedEvent, complete, contract_of, instant, meaningful, shape, short
+from streams.importers.source import GZIP_MAGIC, Imported
 
-_LONGEST: Final = 1_048_576
-
-
-class RefusedLine(ValueError):  # noqa: N818  # what it is
-    """A line that is no event of ours; the message names the field, the value's shape and the mend."""
+LONGEST: Final = 1_048_576
+"""Bytes of a line; a worker takes no larger record by default."""
+_BOM: Final = b"\xef\xbb\xbf"
 
 
-def _shape(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return f"text of {len(value)} characters"
-        case list():
-            return "a list"
-        case _:
-            return "an object"
+def now() -> int:
+    """This machine's time in UTC milliseconds."""
+    return time_ns() // 1_000_000
 
 
-def _time(value: object, where: str) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        try:
-            return millis(value)
-        except ValueError as error:
-            raise RefusedLine(f"{where}: {error}") from None
-    raise RefusedLine(f"{where} is {_shape(value)}: expected an ISO-8601 time with an offset, or epoch milliseconds")
-
-
-def _value(kind: Any, value: object, where: str) -> object:
-    """`value` as the Avro type `kind` wants it. Raises RefusedLine."""
-    if isinstance(kind, list):
-        if value is None and "null" in kind:
-            return None
-        return _value(next(item for item in kind if item != "null"), value, where)
-    name = kind if isinstance(kind, str) else kind["type"]
-    if isinstance(kind, dict) and kind.get("logicalType") == "timestamp-millis":
-        return _time(value, where)
-    match name:
-        case "string" if isinstance(value, str):
-            return value
-        case "boolean" if isinstance(value, bool):
-            return value
-        case "long" | "int" if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-            return value
-        case "double" if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        case "enum":
-            allowed = [symbol for symbol in kind["symbols"] if symbol != RESERVED]
-            if isinstance(value, str) and value in allowed:
-                return value
-            raise RefusedLine(f"{where} is {_shape(value)}: expected one of {', '.join(allowed)}")
-        case "array" if isinstance(value, list):
-            return [_value(kind["items"], item, f"{where}[{place}]") for place, item in enumerate(value)]
-        case "record" if isinstance(value, dict):
-            return _fields(kind["fields"], value, where)
-    expected = {"string": "text", "long": "a whole number", "int": "a whole number", "double": "a number"}
-    raise RefusedLine(f"{where} is {_shape(value)}: expected {expected.get(name, 'a ' + name)}")
-
-
-def _fields(fields: list[Any], given: Mapping[str, object], where: str) -> dict[str, Any]:
-    known = {field["name"] for field in fields}
-    for key in given:
-        if key not in known:
-            raise RefusedLine(f"{where}.{key} is no field of {where}: expected {', '.join(sorted(known))}")
-    out: dict[str, Any] = {}
-    for field in fields:
-        name = field["name"]
-        if name in given:
-            out[name] = _value(field["type"], given[name], f"{where}.{name}")
-        elif "default" in field:
-            out[name] = field["default"]
-        else:
-            raise RefusedLine(f"{where}.{name} is missing: it is mandatory")
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise RefusedEvent(f"{short(twice)} stands twice: give each field once")
     return out
 
 
-def complete(contract: Contract, given: Mapping[str, object]) -> dict[str, Any]:
-    """The complete event that `given` fields make. Raises RefusedLine."""
-    event = _fields(contract.schema["fields"], given, contract.name)
-    if "lead_id" in event:
-        try:
-            check(contract.name, event)
-        except RefusedFact as error:
-            raise RefusedLine(error.detail) from None
-    return event
+def _no_number(word: str) -> NoReturn:
+    raise RefusedEvent(f"{word} is no JSON: expected a number, or null")
 
 
-def parse(line: str) -> Imported:
-    """The event that one line states. Raises RefusedLine."""
+def parse(line: bytes | str, at: int) -> Imported:
+    """The event that one line states, read at `at` (UTC milliseconds). Raises RefusedEvent."""
+    if len(line) > LONGEST:
+        raise RefusedEvent(f"the line is longer than {LONGEST:,} bytes: expected one object a line, on one line")
     try:
-        given = json.loads(line)
-    except ValueError as error:
-        raise RefusedLine(f"no JSON: {error}") from None
+        text = line if isinstance(line, str) else line.decode()
+        given = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+    except RefusedEvent:
+        raise
+    except UnicodeDecodeError as error:
+        raise RefusedEvent(f"byte {error.start + 1} is no UTF-8: save the file as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise RefusedEvent(f"no JSON at column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError):  # thousands of digits or of brackets
+        raise RefusedEvent("no JSON that can be read: expected an object with type and the fields of that type") from None
     if not isinstance(given, dict):
-        raise RefusedLine(f"{_shape(given)}: expected an object with type and the fields of that type")
-    name = given.pop("type", None)
-    contract = CATALOG.get(name) if isinstance(name, str) else None
-    if contract is None or not contract.is_event:
-        names = ", ".join(item.name for item in CATALOG.values() if item.is_event)
-        raise RefusedLine(f"type is {'missing' if name is None else 'unknown'}: expected one of {names}")
+        raise RefusedEvent(f"the line is {shape(given)}: expected an object with type and the fields of that type")
+    contract = contract_of(given.pop("type", None))
+    name = contract.name
     received = given.pop("received_at", None)
-    received_at = None if received is None else _time(received, "received_at")
+    received_at = None if received is None else instant(received, "received_at")
     topic = given.pop("topic", contract.topics[0])
     if topic not in contract.topics:
-        raise RefusedLine(f"topic: {contract.name} belongs on {' or '.join(contract.topics)}")
-    return Imported(contract.name, complete(contract, given), received_at, topic)
+        raise RefusedEvent(f"topic: {name} belongs on {' or '.join(contract.topics)}")
+    event = complete(name, given)
+    meaningful(name, event)
+    # The worker would refuse it: better told here, with the line.
+    if received_at is not None and received_at > at + AHEAD:
+        raise RefusedEvent("received_at is more than 24 h ahead of this machine's clock: give when it first arrived")
+    if event["occurred_at"] > (at if received_at is None else min(at, received_at)) + AHEAD:
+        raise RefusedEvent(f"{name}.occurred_at is more than 24 h after it was received: give when it happened")
+    return Imported(name, event, received_at, topic)
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, text) of a file, or of standard input for `-`; empty lines are passed over. Raises InputError."""
-    try:
-        file: IO[bytes] = sys.stdin.buffer if str(path) == "-" else path.open("rb")
-        with file:
-            for number, raw in enumerate(file, 1):
-                if raw.strip():
-                    try:
-                        yield number, raw.decode()
-                    except UnicodeDecodeError:
-                        yield number, "\N{REPLACEMENT CHARACTER}"
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+class Lines:
+    """The lines of a file, gzipped or not, or of standard input for `-`; each cut off after LONGEST + 1 bytes.
+
+    Iterated once. Raises InputError for what cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.number = 0
+        """Of the line handed over last, from 1."""
+        self.position = 0
+        """Bytes read so far, unpacked."""
+        self.size: int | None = None
+        """Bytes in all; None where that is unknown."""
+        self._digest = sha256()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all bytes read so far: tells whether a file still begins as it did."""
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Every line, empty ones included."""
+        try:
+            with ExitStack() as stack:
+                file = self._open(stack)
+                while line := self._read(file):
+                    self.number += 1
+                    first = self.number == 1
+                    rest = line
+                    while len(rest) > LONGEST and not rest.endswith(b"\n"):
+                        rest = self._read(file)
+                    yield line.removeprefix(_BOM) if first else line
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise InputError(
+                f"{self.path}: expected a whole gzip file, but the data breaks off after line {self.number}"
+            ) from None
+        except OSError as error:
+            raise InputError(f"{self.path}: {error.strerror or error}") from None
+
+    def _open(self, stack: ExitStack) -> IO[bytes]:
+        if str(self.path) == "-":
+            return sys.stdin.buffer
+        file = stack.enter_context(self.path.open("rb"))
+        if self.path.is_file() and file.peek(2)[:2] == GZIP_MAGIC:
+            return cast("IO[bytes]", stack.enter_context(gzip.open(file, "rb")))
+        self.size = self.path.stat().st_size if self.path.is_file() else None
+        return file
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        piece = file.readline(LONGEST + 1)
+        self.position += len(piece)
+        self._digest.update(piece)
+        return piece
 
 
 class JsonLines:
@@ -162,11 +149,15 @@ class JsonLines:
         return in_order(self._unordered())
 
     def _unordered(self) -> Iterator[Imported]:
-        for number, text in lines(self._path):
+        lines = Lines(self._path)
+        started = now()
+        for text in lines:
+            if not text.strip():
+                continue
             try:
-                item = parse(text)
-            except RefusedLine as error:
-                raise InputError(f"{self._path}, line {number}: {error}") from None
+                item = parse(text, started)
+            except RefusedEvent as error:
+                raise InputError(f"{self._path}, line {lines.number}: {error}") from None
             received_at = item.event["occurred_at"] if item.received_at is None else item.received_at
             self.end_of_data = max(self.end_of_data, item.event["occurred_at"], received_at)
             yield item._replace(received_at=received_at)

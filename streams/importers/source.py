@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from streams.errors import InputError
 
-KINDS = ("xes", "olist", "jsonl")
+KINDS: Final = ("xes", "olist", "jsonl")
+GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 class Imported(NamedTuple):
@@ -25,7 +26,7 @@ class Imported(NamedTuple):
 
 
 class Source(Protocol):
-    """A file being read. `skipped` and `end_of_data` are complete when `events` is exhausted."""
+    """A file being read. `skipped` and `end_of_data` are complete as soon as `events` yields its first."""
 
     skipped: Counter[str]
     """Entries that are no event of ours, by name."""
@@ -33,7 +34,10 @@ class Source(Protocol):
     """Latest time seen, skipped entries included; UTC milliseconds."""
 
     def events(self) -> Iterator[Imported]:
-        """In the order of (received_at, rank, event_id). Raises InputError naming file, place and what was expected."""
+        """In the order of (received_at, rank, event_id). Raises InputError naming file, place and what was expected.
+
+        Sorting needs the whole file: one that cannot be read to its end yields nothing at all.
+        """
         ...
 
 
@@ -49,7 +53,10 @@ def _kind(path: Path) -> str:
 
 
 def open_source(path: Path, kind: str | None = None, mapping: Path | None = None) -> Source:
-    """The importer for a path: xes (.xes, .xes.gz), olist (its folder) or jsonl. Raises InputError."""
+    """The importer for a path: xes (.xes, .xes.gz), olist (its folder) or jsonl (.jsonl, .jsonl.gz, - for standard input).
+
+    Raises InputError, and ConfigurationError for a wrong mapping.
+    """
     if str(path) != "-" and not path.exists():
         raise InputError(f"{path}: no such file or folder")
     match kind or _kind(path):

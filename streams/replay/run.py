@@ -6,12 +6,13 @@ Wall time decides nothing: the lanes run on event time, and the end of input adv
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -25,7 +26,7 @@ from streams.registry import Registry
 
 log = structlog.get_logger(__name__)
 
-_CHECK_EVERY: Final = 5_000
+_CHECK_EVERY: Final = 2_000
 _MOST_BEHIND: Final = MOST_RECORDS // 10
 AFTER_UNTIL: Final = "(received after --until)"
 _STALLED: Final = 120.0
@@ -113,36 +114,46 @@ def _publish(
 def _wait_for_room(pipeline: Pipeline) -> None:
     """The embedded broker forgets what lies too far back: neither worker nor sink may fall behind."""
 
-    def room() -> bool:
-        unstored = pipeline.unstored()
-        return unstored is not None and unstored < _MOST_BEHIND and pipeline.unfolded() < 2 * _MOST_BEHIND
+    def too_much() -> int:
+        return max(0, _unstored(pipeline) - _MOST_BEHIND) + max(0, pipeline.unfolded() - 2 * _MOST_BEHIND)
 
-    _until(pipeline, room, "the embedded broker's room")
+    _until_none(pipeline, too_much, "the worker and the sink to keep up")
 
 
-def _until(pipeline: Pipeline, done: Callable[[], bool], what: str) -> None:
-    """Polls until done. A replay on which nothing moves for two minutes is given up, with what it waited for."""
-    seen: Any = None
+def _unstored(pipeline: Pipeline) -> int:
+    unstored = pipeline.unstored()
+    return sys.maxsize if unstored is None else unstored
+
+
+def _until_none(pipeline: Pipeline, left: Callable[[], int], what: str) -> None:
+    """Polls until nothing is left. Given up where it has not become less for `_STALLED` seconds."""
+    least = sys.maxsize
     moved = time.monotonic()
-    while not done():
+    while now := left():
         pipeline.check()
-        state = (pipeline.worker_status(), pipeline.sink_status())
-        if state != seen:
-            seen, moved = state, time.monotonic()
+        if now < least:
+            least, moved = now, time.monotonic()
         elif time.monotonic() - moved > _STALLED:
             raise BatonError(
-                f"nothing has moved for {_STALLED:.0f} s while waiting for {what}; logs: {pipeline.supervisor.run_dir}"
+                f"waited for {what}: {now} were left and nothing moved for {_STALLED:.0f} s; "
+                f"logs: {pipeline.supervisor.run_dir}"
             )
         time.sleep(0.1)
 
 
 def _drain(pipeline: Pipeline, played: Played, progress: Callable[[str, int], None]) -> None:
-    """Complete: every lane has durably reached `until`, and the store holds all that was written by then."""
+    """Complete: every lane has durably folded all and reached `until`, and the store holds all that was written by then."""
 
-    def folded() -> bool:
-        done = sum(int(lane["clock"]) >= played.until for lane in pipeline.ready_lanes().values())
-        progress("lanes done", done)
-        return done == pipeline.lanes and pipeline.unfolded() == 0
+    def unfinished() -> int:
+        unfolded = pipeline.unfolded()
+        progress("to fold", unfolded)
+        lanes = pipeline.ready_lanes()
+        return unfolded + pipeline.lanes - sum(int(lane["clock"]) >= played.until for lane in lanes.values())
 
-    _until(pipeline, folded, "the lanes to reach the end of the data")
-    _until(pipeline, lambda: pipeline.unstored() == 0, "the store to hold everything")
+    def to_store() -> int:
+        unstored = _unstored(pipeline)
+        progress("to store", unstored)
+        return unstored
+
+    _until_none(pipeline, unfinished, "the lanes to reach the end of the data")
+    _until_none(pipeline, to_store, "the store to hold everything")

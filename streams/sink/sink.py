@@ -124,12 +124,16 @@ class Sink:
             config["group.instance.id"] = self._settings.group_instance_id
         self._consumer = Consumer(config)
         try:
-            self._consumer.subscribe(
-                [self._topics.name(topic) for topic in OUTPUTS],
-                on_assign=self._assigned,
-                on_revoke=self._revoked,
-                on_lost=self._revoked,
-            )
+            if self._settings.transactions:
+                self._consumer.subscribe(
+                    [self._topics.name(topic) for topic in OUTPUTS],
+                    on_assign=self._assigned,
+                    on_revoke=self._revoked,
+                    on_lost=self._revoked,
+                )
+            else:
+                # The embedded broker has one sink: all is its own, without the wait for a group.
+                self._wanted = self._until_done("the brokers", self._everything)
             while not self._stopping.is_set():
                 try:
                     self._round()
@@ -194,6 +198,14 @@ class Sink:
         self._consumer.assign([TopicPartition(name, number, self._positions[name, number]) for name, number in wanted])
         self._wanted = None
         log.info("sink positioned", partitions=len(wanted))
+
+    def _everything(self) -> list[Place]:
+        try:
+            names = [self._topics.name(topic) for topic in OUTPUTS]
+            found = {name: self._consumer.list_topics(name, timeout=10).topics[name] for name in names}
+        except KafkaException as error:
+            raise UnavailableError(f"brokers {self._settings.brokers}: {error.args[0].str()}") from None
+        return [(name, number) for name in names for number in found[name].partitions]
 
     def _identities(self, names: set[str]) -> dict[str, str]:
         try:
@@ -306,7 +318,7 @@ class Sink:
 
         for attempt in Retrying(
             retry=retry_if_exception_type(BatonError),
-            wait=wait_exponential_jitter(initial=0.2, max=_LONGEST_WAIT),
+            wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT),
             sleep=wait,
             before_sleep=lambda state: _tell_failure(what, state.attempt_number, state.outcome.exception()),  # type: ignore[union-attr]
         ):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.processors.support import Told, fact
 
-TO_MQL = [("LeadCaptured", {}), ("LeadQualified", {})]
+History = list[tuple[str, dict[str, Any]]]
+
+TO_MQL: History = [("LeadCaptured", {}), ("LeadQualified", {})]
 TO_SAL = [*TO_MQL, ("LeadAccepted", {})]
 TO_SQL = [*TO_SAL, ("LeadSalesQualified", {})]
 TO_OPPORTUNITY = [*TO_SQL, ("OpportunityOpened", {})]
@@ -14,11 +18,9 @@ TO_WON = [*TO_OPPORTUNITY, ("OpportunityWon", {})]
 TO_LOST = [*TO_OPPORTUNITY, ("OpportunityLost", {})]
 RECYCLED = [*TO_MQL, ("LeadRecycled", {})]
 DISQUALIFIED = [*TO_MQL, ("LeadDisqualified", {})]
-NURTURE = [("LeadCaptured", {}), ("LeadNurtured", {})]
-MERGED = [("LeadCaptured", {}), ("LeadMerged", {})]
-ERASED = [("LeadCaptured", {}), ("LeadErased", {})]
-
-History = list[tuple[str, dict[str, object]]]
+NURTURE: History = [("LeadCaptured", {}), ("LeadNurtured", {})]
+MERGED: History = [("LeadCaptured", {}), ("LeadMerged", {})]
+ERASED: History = [("LeadCaptured", {}), ("LeadErased", {})]
 
 
 def story(history: History) -> Told:
@@ -172,7 +174,7 @@ def test_a_hand_raise_ends_the_cool_down() -> None:
 
 
 def test_unable_to_reach_needs_six_attempts_or_contact() -> None:
-    reason = {"reason": "unable_to_reach"}
+    reason: dict[str, Any] = {"reason": "unable_to_reach"}
     attempts = [fact("TouchRecorded", 3 + hour) for hour in range(5)]
     told = story(TO_MQL).take([*attempts, fact("LeadRecycled", 20, **reason)])
     assert (told.memory.state.stage, told.memory.state.refusals) == ("mql", {"refused_reason": 1})

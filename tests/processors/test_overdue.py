@@ -52,3 +52,12 @@ def test_what_ends_a_clock_takes_the_lead_off() -> None:
     fold.advance(START + 5 * HOUR)
     fold.fold([fact("LeadDisqualified", 6)])
     assert fold.counters["overdue"] == 0
+
+
+def test_test_traffic_counts_for_nothing() -> None:
+    fold = _fold()
+    fold.fold([fact("LeadCaptured", 0, hand_raise=True, is_test=True)])
+    fold.advance(START + 5 * HOUR)
+    assert fold.counters["overdue"] == 0
+    assert fold.counters["breaches.first_response"] == 0
+    assert fold.counters["sla.breached"] == 1

@@ -28,7 +28,7 @@ def start_store(path: Path, log_dir: Path, *, port: int = 0, env: dict[str, str]
     """(process, URL) of `baton store`, ready."""
     port_file = log_dir / f"store-{uuid.uuid4().hex}.json"
     child = start(
-        [sys.executable, "-m", "streams", "store", "--path", path, "--port", port, "--port-file", port_file],
+        [sys.executable, "-m", "streams", "store", "--path", path, "--port", str(port), "--port-file", port_file],
         log_dir,
         name="store",
         env=env,

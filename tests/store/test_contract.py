@@ -35,7 +35,7 @@ def test_values_come_back_as_they_went(client: Client) -> None:
         " ENGINE = MergeTree ORDER BY n"
     )
     row = [
-        -(2**63), "quote ' back \\ line\n\n; DROP TABLE kinds", Decimal("1.2500"), datetime(2026, 3, 29, 1, 30, tzinfo=UTC), None,
+        -(2**63), "quote ' back \\ line\n\n; DROP TABLE k", Decimal("1.2500"), datetime(2026, 3, 29, 1, 30, tzinfo=UTC), None,
         [1, None], {"k": 2**64 - 1}, uuid.UUID(int=7), True, "low",
     ]  # fmt: skip
     client.insert("kinds", [row, [0, "", Decimal(0), row[3], "x", [], {}, row[7], False, None]])
@@ -64,7 +64,7 @@ def test_every_compression_carries_both_ways(store: Settings, compress: bool | s
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("String", "it's a \\ \"test\"\twith\nlines; and a `tick`"),
+        ("String", 'it\'s a \\ "test"\twith\nlines; and a `tick`'),
         ("Array(String)", ["a'b", "c\\", ""]),
         ("Int64", -(2**63)),
         ("Nullable(String)", None),
@@ -77,7 +77,9 @@ def test_parameters_are_values_never_text(client: Client, kind: str, value: obje
 
 
 def test_identifiers_can_be_parameters(client: Client) -> None:
-    answer = client.query("SELECT count() FROM {t:Identifier} WHERE {c:Identifier} = 1", parameters={"t": "lanes", "c": "lane"})
+    answer = client.query(
+        "SELECT count() FROM {t:Identifier} WHERE {c:Identifier} = 1", parameters={"t": "lanes", "c": "lane"}
+    )
     assert answer.result_rows == [(0,)]
 
 
@@ -102,14 +104,16 @@ def test_errors_carry_clickhouse_codes(client: Client, sql: str, code: int) -> N
 
 def test_an_error_in_mid_stream_reaches_the_client(client: Client) -> None:
     read = 0
-    with (
-        pytest.raises(DatabaseError, match="too far"),
-        client.query_row_block_stream(
-            "SELECT throwIf(number = 3000000, 'too far') FROM numbers(4000000)", settings={"max_block_size": 65_536}
-        ) as blocks,
-    ):
-        for block in blocks:
-            read += len(block)
+
+    def drain() -> None:
+        nonlocal read
+        sql = "SELECT throwIf(number = 3000000, 'too far') FROM numbers(4000000)"
+        with client.query_row_block_stream(sql, settings={"max_block_size": 65_536}) as blocks:
+            for block in blocks:
+                read += len(block)
+
+    with pytest.raises(DatabaseError, match="too far"):
+        drain()
     assert 0 < read < 3_000_001
 
 
@@ -146,12 +150,10 @@ def test_inserts_in_every_way_a_client_has(client: Client) -> None:
     client.command("INSERT INTO ways VALUES (1, 'a;b'), (2, 'c')")
     client.command("INSERT INTO ways (s, n) SELECT 'sel', 3")
     client.command("INSERT INTO ways VALUES ({n:Int32}, {s:String})", parameters={"n": 4, "s": "p'q"})
-    client.raw_insert("ways", ["n", "s"], b"5,csv\n\n6,'more'\n", fmt="CSV")
+    client.raw_insert("ways", ["n", "s"], b'5,csv\n6,"more\n\nlines"\n', fmt="CSV")
     client.raw_insert("ways", insert_block=b'{"n":7,"s":"json"}\n', fmt="JSONEachRow")
     rows = dict(client.query("SELECT n, s FROM ways ORDER BY n, s").result_rows)
-    assert rows == {0: "", 1: "a;b", 2: "c", 3: "sel", 4: "p'q", 5: "csv", 6: "more", 7: "json"} or rows == {
-        1: "a;b", 2: "c", 3: "sel", 4: "p'q", 5: "csv", 6: "more", 7: "json",
-    }  # fmt: skip  # versions differ on whether an empty CSV line is a row of defaults
+    assert rows == {1: "a;b", 2: "c", 3: "sel", 4: "p'q", 5: "csv", 6: "more\n\nlines", 7: "json"}
 
 
 def test_data_is_never_taken_for_a_statement(client: Client) -> None:
@@ -164,7 +166,7 @@ def test_a_broken_insert_leaves_nothing(client: Client) -> None:
     client.command("CREATE TABLE whole (n Int32) ENGINE = MergeTree ORDER BY n")
     with pytest.raises(DatabaseError) as caught:
         client.raw_insert("whole", ["n"], b"1\n2\nthree\n", fmt="CSV")
-    assert caught.value.code in (6, 27)
+    assert caught.value.code in (6, 27, 117)
     assert client.query("SELECT count() FROM whole").result_rows == [(0,)]
 
 

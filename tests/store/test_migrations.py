@@ -13,13 +13,16 @@ from streams.store.migrations import Migration, Migrator, available
 
 
 def tables(client: Client) -> set[str]:
-    return {name for (name,) in client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows}
+    return {
+        name
+        for (name,) in client.query("SELECT name FROM system.tables WHERE database = currentDatabase()").result_rows
+    }
 
 
 SECOND = Migration(
     len(available()) + 1,
     "second",
-    "-- Comment; with a semicolon.\nCREATE TABLE IF NOT EXISTS second (s String DEFAULT 'a;b')\nENGINE = MergeTree ORDER BY s;\n"
+    "-- With; semicolon.\nCREATE TABLE IF NOT EXISTS second (s String DEFAULT 'a;b')\nENGINE = MergeTree ORDER BY s;\n"
     "CREATE TABLE IF NOT EXISTS third (n Int8) ENGINE = MergeTree ORDER BY n;\n",
     "DROP TABLE IF EXISTS third;\nDROP TABLE IF EXISTS second;\n",
 )

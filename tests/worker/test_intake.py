@@ -9,7 +9,8 @@ import pytest
 
 from streams.config import ClockMode
 from streams.topics import END_OF_INPUT_KEY, RECEIVED_AT_HEADER
-from tests.worker.support import ENCODER, HOUR, IDS, START, Read, Rec, complete, lane, record
+from tests.processors.support import START
+from tests.worker.support import ENCODER, HOUR, IDS, Read, Rec, complete, lane, record
 
 GOOD = record(0, "LeadCaptured", 0, event_id="good", lead_id="good")
 CAPTURED = record(1, "LeadCaptured", 0)
@@ -36,10 +37,10 @@ UNKNOWN_GRADE = ENCODER.encode("LeadScored", complete("LeadScored", 0) | {"grade
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (lambda: with_value(CAPTURED.value[:-3]), "undecodable"),  # type: ignore[index]
+        (lambda: with_value(CAPTURED.value[:-3]), "undecodable"),
         (lambda: with_value(b"\0\0"), "undecodable"),
-        (lambda: with_value(CAPTURED.value + b"\0"), "undecodable"),  # type: ignore[operator]
-        (lambda: with_value(b"\x07" + CAPTURED.value[1:]), "unknown_magic_byte"),  # type: ignore[index]
+        (lambda: with_value(CAPTURED.value + b"\0"), "undecodable"),
+        (lambda: with_value(b"\x07" + CAPTURED.value[1:]), "unknown_magic_byte"),
         (lambda: with_value(struct.pack(">bI", 0, 999) + BODY), "unknown_schema_id"),
         (lambda: with_value(None), "null_value"),
         (lambda: Rec(1, START, None, CAPTURED.value), "null_key"),

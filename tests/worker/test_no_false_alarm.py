@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from streams.config import ClockMode
-from tests.worker.support import HOUR, START, Read, imported, lane, record
+from tests.processors.support import START
+from tests.worker.support import HOUR, Read, imported, lane, record
 
 CAPTURED = record(0, "LeadCaptured", 0, hand_raise=True)  # warm: to be answered within 4 h
 TOUCHED = record(0, "TouchRecorded", 1)
