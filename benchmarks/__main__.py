@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from confluent_kafka.admin import NewTopic
 from rich.console import Console
 from rich.table import Table
 
@@ -29,7 +30,7 @@ from streams.embedded.supervisor import Supervisor
 from streams.publisher import Publisher
 from streams.registry import Registry
 from streams.simulate import leads
-from streams.topic_admin import ensure_topics
+from streams.topic_admin import ensure_topics, wait_for_brokers
 from streams.topics import Topics
 from tests.real.apicurio import ApicurioServer
 from tests.real.kafka import KafkaServer
@@ -38,6 +39,7 @@ from tests.worker.processes import Worker
 
 START = 1_700_000_000_000
 PARTITIONS = 4
+_PATIENCE = 60.0
 
 
 @dataclass
@@ -70,7 +72,10 @@ def load_topics(settings: Settings, count: int) -> None:
 def watch(what: str, pid: int, folded: Callable[[], int], wanted: int, limit: float) -> Figure:
     """Measures from the first event folded until `wanted` are, or `limit` seconds have passed."""
     process = psutil.Process(pid)
+    asked = time.monotonic()
     while not (first := folded()):
+        if time.monotonic() - asked > _PATIENCE:
+            raise SystemExit(f"{what}: nothing was folded within {_PATIENCE:.0f} s")
         time.sleep(0.02)
     began, cpu = time.monotonic(), sum(process.cpu_times()[:2])
     peak = 0
@@ -100,6 +105,11 @@ def idiomatic(settings: Settings, count: int, folder: Path, seconds: float) -> F
         ids = registry.ids(Topics(settings.topic_prefix), list(CATALOG))
     schemas = folder / "schemas.json"
     schemas.write_text(json.dumps({"ids": ids, "texts": {number: CATALOG[name].text for name, number in ids.items()}}))
+    names = [f"{settings.topic_prefix}idiomatic-{kind}" for kind in ("transitions", "sla")]
+    admin = wait_for_brokers(settings)  # must outlive the futures
+    created = admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+    for name in names:
+        created[name].result(20)
     counts = folder / "count"
     command = [sys.executable, "-m", "benchmarks.idiomatic", settings.brokers, settings.topic_prefix]
     child = start([*command, str(schemas), str(counts)], folder, name="idiomatic", cwd=Path(__file__).parent.parent)

@@ -19,6 +19,7 @@ from tests.worker.processes import environment
 
 TABLES = ("lead_transitions", "sla_instances", "leads", "lanes")
 _BATCH = 50_000
+_PATIENCE = 60.0
 
 
 @dataclass
@@ -52,7 +53,10 @@ def compare(settings: Settings, supervisor: Supervisor, folder: Path) -> Sunk:
         answer = urllib3.request("GET", url, timeout=5).json()
         return sum(answer["rows"].values()), answer["caught_up"]
 
+    asked = time.monotonic()
     while not status()[0]:
+        if time.monotonic() - asked > _PATIENCE:
+            raise SystemExit(f"sink: nothing was stored within {_PATIENCE:.0f} s")
         time.sleep(0.02)
     process = psutil.Process(sink.process.pid)
     first, began, cpu = status()[0], time.monotonic(), sum(process.cpu_times()[:2])
