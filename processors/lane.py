@@ -8,9 +8,10 @@ Pure and synchronous; may not import I/O. What comes out is shaped by the .avsc 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
+from itertools import islice
+from typing import Final, NamedTuple
 
 from processors import lead as leads
 from processors import outputs
@@ -21,6 +22,10 @@ from processors.vocabulary import NEVER
 from schemas.types import LeadState, LeadTransition, SlaEvent
 
 __all__ = ["LaneFold", "Outputs", "RefusedByFold"]
+
+
+_MOST_LIVE: Final = 5_000
+"""Leads a lane keeps unpacked between two writes."""
 
 
 class Outputs(NamedTuple):
@@ -48,8 +53,12 @@ class LaneFold:
         self._agreement = agreement
         self._unpack_value = unpack_value
         self._grace = grace_ms
+        self._restored: dict[str, bytes] = {}
+        """Records as they were read back, of leads not touched since."""
         self._packed: dict[str, bytes] = {}
+        """Packed memories of leads that were touched and have been written since."""
         self._live: dict[str, Memory] = {}
+        """Unpacked leads, the least recently touched first; those that are not written yet, and a few more."""
         self._changed: set[str] = set()
         self._due: list[tuple[int, str]] = []
         self._scheduled: dict[str, int] = {}
@@ -61,11 +70,11 @@ class LaneFold:
         and still open now."""
 
     def __len__(self) -> int:
-        return len(self._packed.keys() | self._live.keys())
+        return len(self._restored.keys() | self._packed.keys() | self._live.keys())
 
     def restore(self, lead_id: str, value: bytes, next_deadline: int) -> None:
         """Puts back the last written state of a lead. `value`: the record's value, kept as it is until it is needed."""
-        self._packed[lead_id] = value
+        self._restored[lead_id] = value
         if next_deadline != NEVER:
             self._scheduled[lead_id] = next_deadline
             self._due.append((next_deadline, lead_id))
@@ -75,11 +84,13 @@ class LaneFold:
         heapify(self._due)
 
     def _memory(self, lead_id: str) -> Memory:
-        memory = self._live.get(lead_id)
+        memory = self._live.pop(lead_id, None)
         if memory is None:
-            value = self._packed.get(lead_id)
-            memory = Memory() if value is None else unpack(self._unpack_value(value))
-            self._live[lead_id] = memory
+            packed = self._packed.get(lead_id)
+            if packed is None and (value := self._restored.get(lead_id)) is not None:
+                packed = self._unpack_value(value)
+            memory = Memory() if packed is None else unpack(packed)
+        self._live[lead_id] = memory
         return memory
 
     def fold(self, facts: Sequence[Fact]) -> list[RefusedByFold]:
@@ -171,19 +182,20 @@ class LaneFold:
 
     def changed(self) -> list[tuple[str, LeadState]]:
         """The records of the leads that changed since the last call."""
-        records = [
-            (lead_id, outputs.lead_state(lead_id, self._live[lead_id], leads.due(self._live[lead_id], self._grace)))
-            for lead_id in self._changed
-        ]
+        records = []
+        for lead_id in self._changed:
+            memory = self._live[lead_id]
+            record = outputs.lead_state(lead_id, memory, leads.due(memory, self._grace))
+            self._packed[lead_id] = record["fold"]
+            self._restored.pop(lead_id, None)
+            records.append((lead_id, record))
         self._changed.clear()
+        self._forget()
         return records
 
-    def settle(self, packed: Iterable[tuple[str, bytes]]) -> None:
-        """The changed leads' records as they were encoded: kept in place of the unpacked leads."""
-        for lead_id, value in packed:
-            self._packed[lead_id] = value
-            if lead_id not in self._changed:
-                self._live.pop(lead_id, None)
-        # What was only looked at needs no place among the unpacked.
-        for lead_id in [lead_id for lead_id in self._live if lead_id not in self._changed]:
-            del self._live[lead_id]
+    def _forget(self) -> None:
+        """Drops the unpacked form of the leads that were touched longest ago; their packed form has just been kept."""
+        excess = len(self._live) - _MOST_LIVE
+        if excess > 0:
+            for lead_id in list(islice(self._live, excess)):
+                del self._live[lead_id]

@@ -289,9 +289,12 @@ def _fold_away(memory: Memory, clock: int, agreement: Agreement) -> None:
 
 def due(memory: Memory, grace_ms: int) -> int | None:
     """When the lane clock must look at this lead next; None: never."""
+    clocks = memory.state.clocks
+    if not clocks:
+        return None
     deadlines = [
         clock.deadline + grace_ms
-        for clock in memory.state.clocks.values()
+        for clock in clocks.values()
         if memory.announced.get(clock.instance_id) != clock.deadline
     ]
     return min(deadlines, default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from processors import sla
 from processors.lead import InstanceSaid, TransitionSaid
-from processors.state import FOLD_VERSION, Journey, Memory, State, pack
+from processors.state import FOLD_VERSION, Journey, Memory, pack
 from processors.vocabulary import DAY, NEVER, WORK
 from schemas.types import Journey as JourneyRecord
 from schemas.types import LeadState, LeadTransition, SlaEvent
@@ -78,27 +78,13 @@ def sla_event(lead_id: str, said: InstanceSaid, clock: int, grace_ms: int) -> Sl
     }
 
 
-def _journey(journey: Journey, state: State) -> JourneyRecord:
-    entered = journey.entered.get
+def _journey(journey: Journey) -> JourneyRecord:
     return {
         "cycle": journey.cycle,
-        "source": state.source,
-        "campaign": state.campaign,
         "owner": journey.owner,
         "team": journey.team,
         "grade": journey.grade,
-        "inquiry_at": entered("inquiry"),
-        "mql_at": entered("mql"),
-        "sal_at": entered("sal"),
-        "sql_at": entered("sql"),
-        "opportunity_at": entered("opportunity"),
-        "won_at": entered("won"),
-        "lost_at": entered("lost"),
-        "nurture_at": entered("nurture"),
-        "recycled_at": entered("recycled"),
-        "disqualified_at": entered("disqualified"),
-        "merged_at": entered("merged"),
-        "erased_at": entered("erased"),
+        "entered": journey.entered,
         "implied": journey.implied,
         "hand_raised_at": journey.hand_raised_at,
         "first_assigned_at": journey.first_assigned_at,
@@ -125,7 +111,7 @@ def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
         "first_captured_at": state.first_captured_at,
         "last_received_at": memory.newest_received_at,
         "refusals": state.refusals,
-        "journeys": [_journey(journey, state) for journey in state.journeys],
+        "journeys": [_journey(journey) for journey in state.journeys],
         "is_test": state.is_test,
         "fold_version": FOLD_VERSION,
         "fold": pack(memory),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from processors.vocabulary import NEVER
+from processors.vocabulary import NEVER, STAGES
 
 _OFFSET_BITS: Final = 48
 LARGEST_GENERATION: Final = 2 ** (64 - _OFFSET_BITS) - 1
@@ -59,8 +59,7 @@ _LEAD: Final = (
     "stage_entered_at", "first_captured_at", "last_received_at",
 )  # fmt: skip
 _JOURNEY: Final = (
-    "cycle", "source", "campaign", "owner", "team", "grade", "inquiry_at", "mql_at", "sal_at", "sql_at", "opportunity_at",
-    "won_at", "lost_at", "nurture_at", "recycled_at", "disqualified_at", "merged_at", "erased_at", "implied",
+    "cycle", "source", "campaign", "owner", "team", "grade", *(f"{stage}_at" for stage in STAGES), "implied",
     "hand_raised_at", "first_assigned_at", "first_touched_at",
 )  # fmt: skip
 _LANE: Final = ("lane", "clock", "positions", "reached", "counters", "worker_version")
@@ -83,7 +82,6 @@ DEAD_LETTERS: Final = Table(
 _transition = itemgetter(*_TRANSITION)
 _instance = itemgetter(*_INSTANCE)
 _lead = itemgetter(*_LEAD)
-_journey = itemgetter(*_JOURNEY)
 _lane = itemgetter(*_LANE)
 _letter = itemgetter(*_LETTER)
 _NO_JOURNEYS: Final[tuple[Sequence[Any], ...]] = ((),) * len(_JOURNEY)
@@ -103,10 +101,28 @@ def instance(record: Mapping[str, Any], at: At) -> Row:
     return _instance(record) + _place(at, deleted=record["kind"] == "retracted")  # type: ignore[no-any-return]
 
 
+def _journey(journey: Mapping[str, Any], record: Mapping[str, Any]) -> Row:
+    """One cycle, in the order of _JOURNEY; source and campaign are the lead's."""
+    entered = journey["entered"]
+    return (
+        journey["cycle"],
+        record["source"],
+        record["campaign"],
+        journey["owner"],
+        journey["team"],
+        journey["grade"],
+        *(entered.get(stage) for stage in STAGES),
+        journey["implied"],
+        journey["hand_raised_at"],
+        journey["first_assigned_at"],
+        journey["first_touched_at"],
+    )
+
+
 def lead(record: Mapping[str, Any], at: At) -> Row:
     """A LeadState, all its journeys in the one row: a cycle that a correction removed is gone with the next version."""
     journeys = record["journeys"]
-    cycles = tuple(zip(*map(_journey, journeys), strict=True)) if journeys else _NO_JOURNEYS
+    cycles = tuple(zip(*(_journey(journey, record) for journey in journeys), strict=True)) if journeys else _NO_JOURNEYS
     due = record["next_deadline"]
     return (*_lead(record), None if due == NEVER else due, record["refusals"], record["is_test"], *cycles, *_place(at))
 

@@ -440,23 +440,10 @@ class Journey(TypedDict):
     """One cycle of a lead: when it first entered each stage, and who had it."""
 
     cycle: int
-    source: str | None
-    campaign: str | None
     owner: str | None
     team: str | None
     grade: str | None
-    inquiry_at: int | None
-    mql_at: int | None
-    sal_at: int | None
-    sql_at: int | None
-    opportunity_at: int | None
-    won_at: int | None
-    lost_at: int | None
-    nurture_at: int | None
-    recycled_at: int | None
-    disqualified_at: int | None
-    merged_at: int | None
-    erased_at: int | None
+    entered: dict[str, int]
     implied: list[str]
     hand_raised_at: int | None
     first_assigned_at: int | None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from streams import log
 from streams.config import load
 from streams.errors import BatonError
+
+if TYPE_CHECKING:
+    from streams.publisher import Publisher
 
 _Brokers = Annotated[str | None, typer.Option(help="Kafka bootstrap servers.")]
 _Registry = Annotated[str | None, typer.Option("--registry", help="Schema registry URL.")]
@@ -19,33 +21,49 @@ _Prefix = Annotated[str | None, typer.Option(help="Put before every topic name."
 
 
 def _import(
-    kind: str, path: Path, mapping: Path | None, brokers: str | None, registry: str | None, prefix: str | None
+    kind: str, path: Path, mapping: Path | None, brokers: str | None, registry_url: str | None, prefix: str | None
 ) -> None:
-    settings = load(brokers=brokers, registry_url=registry, topic_prefix=prefix)
+    settings = load(brokers=brokers, registry_url=registry_url, topic_prefix=prefix)
     log.configure(json=settings.log_json)
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from streams.importers import open_source
     from streams.publisher import Publisher
     from streams.registry import Registry
 
     source = open_source(path, kind, mapping)
-    console = Console(stderr=True)
-    publisher = Publisher(settings, Registry(settings.registry_url))
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    publisher: Publisher | None = None
     try:
-        with Progress(
-            SpinnerColumn(), TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn(),
-            console=console, disable=not console.is_terminal,
-        ) as progress:  # fmt: skip
-            task = progress.add_task("publishing", total=None)
-            for item in source.events():
+        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            task = progress.add_task("reading and sorting", total=None)
+            for count, item in enumerate(source.events(), 1):
+                if publisher is None:  # the file was read to its end: it is whole
+                    with Registry(settings.registry_url) as registry:
+                        publisher = Publisher(settings, registry)
                 publisher.publish(item.name, item.event, received_at=item.received_at, topic=item.topic)
-                progress.advance(task)
-        publisher.flush()
-    except (BatonError, KeyboardInterrupt) as error:
-        publisher.flush()
-        raise BatonError(f"{error or 'interrupted'} ({publisher.delivered} events were published before)") from None
-    typer.echo(f"{publisher.delivered} published, {source.skipped.total()} skipped")
-    for name, count in source.skipped.most_common():
-        typer.echo(f"  skipped {name}: {count}")
+                if count % 500 == 0:
+                    progress.update(task, description=f"publishing {count:,}")
+        if publisher is not None:
+            publisher.flush()
+    except KeyboardInterrupt:
+        console.print(f"interrupted: {_published(publisher)}")
+        raise typer.Exit(130) from None
+    except BatonError as error:
+        raise type(error)(f"{error} ({_published(publisher)})") from None
+    typer.echo(f"{0 if publisher is None else publisher.delivered} published, {source.skipped.total()} skipped")
+    for name, number in source.skipped.most_common():
+        typer.echo(f"  skipped {name}: {number}")
+
+
+def _published(publisher: Publisher | None) -> str:
+    if publisher is None:
+        return "nothing was published"
+    with suppress(BatonError):  # it is what is being told
+        publisher.flush(10)
+    return f"{publisher.delivered} events were published before; import again: copies change nothing"
 
 
 def register(app: typer.Typer) -> None:

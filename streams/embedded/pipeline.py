@@ -138,6 +138,14 @@ def _run_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _settings(plan: Plan, **addresses: str | None) -> Settings:
+    return load(
+        topic_prefix=plan.topic_prefix, clock=plan.clock, agreement=plan.agreement, partitions=plan.partitions,
+        transactions=plan.brokers is not None, group=f"{plan.topic_prefix}baton-worker",
+        sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, bind="127.0.0.1", **addresses, **plan.overrides,
+    )  # fmt: skip
+
+
 @contextmanager
 def running(plan: Plan) -> Iterator[Pipeline]:
     """Starts the pipeline, gives it when its lanes are ready, and stops it. Main thread only: it takes the signals.
@@ -152,6 +160,7 @@ def running(plan: Plan) -> Iterator[Pipeline]:
         raise ConfigurationError(
             f"the embedded broker has {PARTITIONS} partitions and holds one worker: give --brokers for more"
         )
+    _settings(plan, brokers=plan.brokers, registry_url=plan.registry_url)  # a wrong one is told before anything starts
     with signals_interrupt(), _run_folder() as folder, Supervisor(folder / "run") as supervisor:
         data = (plan.store or folder / "store").absolute()
         store = supervisor.start("store", ["store", "--path", str(data), "--port", "0"], {})
@@ -161,11 +170,8 @@ def running(plan: Plan) -> Iterator[Pipeline]:
             supervisor.wait_ready(embedded)
             brokers, registry_url = embedded.ready["brokers"], embedded.ready["registry_url"]
         supervisor.wait_ready(store)
-        settings = load(
-            brokers=brokers, registry_url=registry_url, store_url=f"http://127.0.0.1:{store.ready['port']}",
-            topic_prefix=plan.topic_prefix, clock=plan.clock, agreement=plan.agreement, partitions=plan.partitions,
-            transactions=plan.brokers is not None, group=f"{plan.topic_prefix}baton-worker",
-            sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, bind="127.0.0.1", **plan.overrides,
+        settings = _settings(
+            plan, brokers=brokers, registry_url=registry_url, store_url=f"http://127.0.0.1:{store.ready['port']}"
         )  # fmt: skip
         lanes = ensure_topics(settings)[Topics(settings.topic_prefix).name(INPUTS[0])]
         temporary = folder / "tmp"

@@ -19,7 +19,7 @@ from streams.errors import BatonError
 from streams.importers.source import Imported
 
 _MEMORY: Final = 32 * 1024 * 1024
-_OVERHEAD: Final = 300
+_OVERHEAD: Final = 380
 """Bytes that the interpreter adds to one held event: two tuples, key, headers; measured with tracemalloc."""
 _FAN_IN: Final = 64
 """Runs merged at once: bounds open files to this times the levels of merging, which are log64 of the runs."""

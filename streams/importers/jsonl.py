@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from time import time_ns
-from typing import IO, Any, Final, NoReturn, cast
+from typing import IO, Any, Final, NamedTuple, NoReturn, cast
 
 from processors.vocabulary import AHEAD
 from streams.errors import InputError
@@ -61,7 +61,9 @@ def parse(line: bytes | str, at: int) -> Imported:
     except json.JSONDecodeError as error:
         raise RefusedEvent(f"no JSON at column {error.colno}: {error.msg}") from None
     except (ValueError, RecursionError):  # thousands of digits or of brackets
-        raise RefusedEvent("no JSON that can be read: expected an object with type and the fields of that type") from None
+        raise RefusedEvent(
+            "no JSON that can be read: expected an object with type and the fields of that type"
+        ) from None
     if not isinstance(given, dict):
         raise RefusedEvent(f"the line is {shape(given)}: expected an object with type and the fields of that type")
     contract = contract_of(given.pop("type", None))
@@ -81,6 +83,14 @@ def parse(line: bytes | str, at: int) -> Imported:
     return Imported(name, event, received_at, topic)
 
 
+class Mark(NamedTuple):
+    """How far a file was read: lines, bytes (unpacked), and the SHA-256 of those bytes."""
+
+    lines: int
+    size: int
+    digest: str
+
+
 class Lines:
     """The lines of a file, gzipped or not, or of standard input for `-`; each cut off after LONGEST + 1 bytes.
 
@@ -96,24 +106,28 @@ class Lines:
         self.size: int | None = None
         """Bytes in all; None where that is unknown."""
         self._digest = sha256()
+        self._before = (0, 0, self._digest)
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all bytes read so far: tells whether a file still begins as it did."""
-        return self._digest.hexdigest()
+    def mark(self, *, last: bool = True) -> Mark:
+        """How far the file was read; `last` False: without the line handed over last."""
+        number, position, digest = (self.number, self.position, self._digest) if last else self._before
+        return Mark(number, position, digest.hexdigest())
 
     def __iter__(self) -> Iterator[bytes]:
         """Every line, empty ones included."""
         try:
             with ExitStack() as stack:
                 file = self._open(stack)
-                while line := self._read(file):
-                    self.number += 1
-                    first = self.number == 1
-                    rest = line
+                while True:
+                    before = (self.number, self.position, self._digest.copy())
+                    line = rest = self._read(file)
                     while len(rest) > LONGEST and not rest.endswith(b"\n"):
                         rest = self._read(file)
-                    yield line.removeprefix(_BOM) if first else line
+                    if not line:
+                        return
+                    self._before = before
+                    self.number += 1
+                    yield line.removeprefix(_BOM) if self.number == 1 else line
         except (EOFError, gzip.BadGzipFile, zlib.error):
             raise InputError(
                 f"{self.path}: expected a whole gzip file, but the data breaks off after line {self.number}"
@@ -125,7 +139,7 @@ class Lines:
         if str(self.path) == "-":
             return sys.stdin.buffer
         file = stack.enter_context(self.path.open("rb"))
-        if self.path.is_file() and file.peek(2)[:2] == GZIP_MAGIC:
+        if file.peek(2)[:2] == GZIP_MAGIC:
             return cast("IO[bytes]", stack.enter_context(gzip.open(file, "rb")))
         self.size = self.path.stat().st_size if self.path.is_file() else None
         return file

@@ -97,7 +97,9 @@ class OlistFunnel:
         except OSError as error:
             raise InputError(f"{path}: {error.strerror}; expected Olist's file of that name") from None
         except UnicodeDecodeError:
-            raise InputError(f"{path}, after line {line}: no UTF-8; expected Olist's file as it was published") from None
+            raise InputError(
+                f"{path}, after line {line}: no UTF-8; expected Olist's file as it was published"
+            ) from None
         except csv.Error as error:
             raise InputError(f"{path}, after line {line}: no readable CSV: {error}") from None
 
@@ -106,9 +108,7 @@ def _minor(text: str, place: str) -> int:
     try:
         return int((Decimal(text or "0") * 100).to_integral_value())
     except (InvalidOperation, ValueError, OverflowError):
-        raise InputError(
-            f"{place}: declared_monthly_revenue is no number; expected an amount such as 1500.0"
-        ) from None
+        raise InputError(f"{place}: declared_monthly_revenue is no number; expected an amount such as 1500.0") from None
 
 
 def _imported(name: str, lead_id: str, at: int, place: str, **fields: Any) -> Imported:

@@ -6,18 +6,9 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from streams.errors import InputError
-from streams.importers.jsonl import Lines
-
-
-class Mark(NamedTuple):
-    """How far a file had been published: lines, bytes (unpacked), and the SHA-256 of those bytes."""
-
-    lines: int
-    size: int
-    digest: str
+from streams.importers.jsonl import Lines, Mark
 
 
 class ResumePoint:
@@ -41,16 +32,16 @@ class ResumePoint:
 
     def check(self, lines: Lines, mark: Mark) -> None:
         """Raises InputError unless what was read so far, which is all that `mark` counts, is what was published."""
-        if (lines.number, lines.position, lines.digest) != mark:
+        if lines.mark() != mark:
             raise InputError(
                 f"{self._input}: its first {mark.lines} lines are not those that were published; "
                 f"delete {self.file.name} to start from the first line: copies change nothing"
             )
 
-    def write(self, lines: Lines) -> bool:
-        """Marks everything read so far as published, at once or not at all. False where the folder takes no file."""
+    def write(self, mark: Mark) -> bool:
+        """Keeps the mark, at once or not at all. False where the folder takes no file."""
         new = self.file.with_name(self.file.name + ".new")
-        record = {"lines": lines.number, "bytes": lines.position, "sha256": lines.digest}
+        record = {"lines": mark.lines, "bytes": mark.size, "sha256": mark.digest}
         try:
             new.write_text(json.dumps(record), encoding="utf-8")
             os.replace(new, self.file)

@@ -43,7 +43,7 @@ def figures(client: Client) -> dict[str, Any]:
         "reached": {stage: reached[stage] for stage in STAGES if stage in reached},
         "current": {stage: current[stage] for stage in STAGES if stage in current},
         "sla": sla,
-        "response_hours": {"n": n, **{key: round(value, 6) if n else None for key, value in hours.items()}},
+        "response_hours": {"n": n, **{key: round(value, 8) if n else None for key, value in hours.items()}},
     }
 
 

@@ -33,10 +33,13 @@ def run(settings: Settings, port_file: Path | None) -> None:
     ):
         with attempt:
             Migrator(settings).require_current()
-    sink = Sink(settings, Registry(settings.registry_url, patience=0))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sink.stop())
-    server = web.serve(sink.status, settings.bind, settings.metrics_port)
-    web.write_port_file(port_file, {"port": server.port})
-    sink.run()
-    server.stop()
+    with Registry(settings.registry_url, patience=0) as registry:  # the sink itself waits for it
+        sink = Sink(settings, registry)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sink.stop())
+        server = web.serve(sink.status, settings.bind, settings.metrics_port)
+        web.write_port_file(port_file, {"port": server.port})
+        try:
+            sink.run()
+        finally:
+            server.stop()

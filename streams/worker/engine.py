@@ -318,7 +318,6 @@ class Engine:
             if self.lanes.get(number) is entry:
                 await self._lost(number, error)
             return
-        entry.lane.committed(batch)
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = time.monotonic()
         entry.commit = None

@@ -5,7 +5,7 @@ May not import Kafka clients or Faust: a record is anything with offset, timesta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -72,16 +72,19 @@ class Intake:
         self._clock = clock
         self._max_record_bytes = max_record_bytes
 
-    def take(self, topic: int, records: Iterable[Record], now: int) -> Taken:
-        """Decodes and checks `records` of INPUTS[topic]. `now`: the lane clock. Raises UnknownSchema: learn it first."""
+    def take(self, topic: int, records: Sequence[Record], arrivals: Sequence[int], now: int) -> Taken:
+        """Decodes and checks `records` of INPUTS[topic]; `arrivals`: their received_at; `now`: the lane clock.
+
+        Raises UnknownSchema: learn it first.
+        """
         facts: list[Fact] = []
         refused: list[Refused] = []
         ended: int | None = None
         live = self._clock is ClockMode.BROKER
-        for record in records:
+        for record, arrived in zip(records, arrivals, strict=True):
             key, value = record.key, record.value
             if key == END_OF_INPUT_KEY and not live:
-                ended = max(ended or 0, received_at(record))
+                ended = max(ended or 0, arrived)
                 continue
             try:
                 name, event = self._decode(key, value)
@@ -93,7 +96,6 @@ class Intake:
                     raise RefusedFact(
                         "key_mismatch", f"the record's key is not {name}.lead_id: key it by lead_id, UTF-8"
                     )
-                arrived = received_at(record)
                 facts.append(
                     to_fact(
                         name,

@@ -27,10 +27,9 @@ class Message(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """All that one transaction holds, in the order it is written; `packed` goes to Lane.committed once it is durable."""
+    """All that one transaction holds, in the order it is written."""
 
     messages: list[Message]
-    packed: list[tuple[str, bytes]]
     positions: dict[str, int]
     clock: int
     """Lane clock when it was made, UTC milliseconds."""
@@ -49,11 +48,14 @@ class _Gone(NamedTuple):
 class Queue:
     """Fetched records of one input partition, with the running maximum of their received_at."""
 
-    __slots__ = ("arrivals", "records", "top")
+    __slots__ = ("arrivals", "records", "top", "tops")
 
     def __init__(self, top: int) -> None:
         self.records: list[Record] = []
         self.arrivals: list[int] = []
+        """received_at of each record."""
+        self.tops: list[int] = []
+        """Their running maximum at each record."""
         self.top = top
 
     def add(self, records: Sequence[Record]) -> None:
@@ -62,16 +64,20 @@ class Queue:
             arrived = received_at(record)
             if arrived > top:
                 top = arrived
-            self.arrivals.append(top)
+            self.arrivals.append(arrived)
+            self.tops.append(top)
         self.records += records
         self.top = top
 
-    def take(self, bound: int | None, most: int) -> list[Record]:
-        """Removes and returns up to `most` records whose running maximum is not after `bound` (None: no bound)."""
-        count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.arrivals, bound)
+    def take(self, bound: int | None, most: int) -> tuple[list[Record], list[int]]:
+        """Removes up to `most` records whose running maximum is not after `bound` (None: no bound).
+
+        Returns them and the received_at of each.
+        """
+        count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.tops, bound)
         count = min(count, most)
-        taken = self.records[:count]
-        del self.records[:count], self.arrivals[:count]
+        taken = self.records[:count], self.arrivals[:count]
+        del self.records[:count], self.arrivals[:count], self.tops[:count]
         return taken
 
 
@@ -147,17 +153,17 @@ class Lane:
         facts = []
         batches = []
         for index, topic in enumerate(INPUTS):
-            records = self.queues[index].take(bound, self.MOST_AT_ONCE)
+            records, arrivals = self.queues[index].take(bound, self.MOST_AT_ONCE)
             batches.append(records)
             if not records:
                 continue
-            taken = self._intake.take(index, records, self.clock.now)
+            taken = self._intake.take(index, records, arrivals, self.clock.now)
             facts += taken.facts
             self._letters += taken.refused
             for refused in taken.refused:
                 self.fold.counters[f"dead_letters.{refused.letter['reason']}"] += 1
             self.positions[index] = records[-1].offset + 1
-            self.clock.handed_over(topic, max(map(received_at, records)))
+            self.clock.handed_over(topic, max(arrivals))
             if taken.ended is not None:
                 self.clock.ended(topic, taken.ended)
             done += len(records)
@@ -198,8 +204,9 @@ class Lane:
             Message(SLA_EVENTS, item["lead_id"].encode(), encode("SlaEvent", item)) for item in said.sla_events
         ]
         messages += [Message(DEAD_LETTERS, key, encode("DeadLetter", letter)) for key, letter in self._letters]
-        packed = [(lead_id, encode("LeadState", state)) for lead_id, state in self.fold.changed()]
-        messages += [Message(STATES, lead_id.encode(), value) for lead_id, value in packed]
+        messages += [
+            Message(STATES, lead_id.encode(), encode("LeadState", state)) for lead_id, state in self.fold.changed()
+        ]
         positions = dict(zip(INPUTS, self.positions, strict=True))
         position: LanePosition = {
             "lane": self.number,
@@ -213,8 +220,4 @@ class Lane:
         self._letters = []
         self.dirty = False
         self.uncommitted = 0
-        return Batch(messages, packed, positions, self.clock.now)
-
-    def committed(self, batch: Batch) -> None:
-        """The batch is durable: its records stand for the leads from now on."""
-        self.fold.settle(batch.packed)
+        return Batch(messages, positions, self.clock.now)

@@ -11,7 +11,7 @@ from streams.topic_admin import ensure_topics
 from tests.sink.support import Worker
 from tests.store.fixtures import client, drop, embedded_store_url, fresh, store
 
-__all__ = ["client", "embedded_store_url", "settings", "store", "worker"]
+__all__ = ["client", "embedded_store_url", "real_settings", "settings", "store", "worker"]
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from processors.vocabulary import STAGES
 from schemas.catalog import CATALOG
 from schemas.wire import Encoder
 from streams.config import Settings
@@ -51,8 +52,8 @@ def transition(identity: str, lead: str, stage: str, at: int = 0, **fields: Any)
     """`at`: hours after START."""
     return _complete(
         "LeadTransition", transition_id=identity, lead_id=lead, to_stage=stage, cycle=1,
-        entered_at=START + at * 3_600_000, event_type="LeadCaptured", event_id=f"e-{identity}", source_system="crm",
-        entered_by="system", agreement_version="1", **{"change": "stated", "sequence": 1, **fields},
+        entered_at=START + at * 3_600_000, event_type="LeadCaptured", source_system="crm", entered_by="system",
+        agreement_version="1", **{"change": "stated", "sequence": 1, "event_id": f"e-{identity}", **fields},
     )  # fmt: skip
 
 
@@ -69,7 +70,10 @@ def instance(identity: str, lead: str, verdict: str, **fields: Any) -> dict[str,
 def journey(cycle: int, **entered: int) -> dict[str, Any]:
     fields = CATALOG["LeadState"].schema["fields"]
     items = next(field for field in fields if field["name"] == "journeys")["type"]["items"]["fields"]
-    return {**{field["name"]: None for field in items}, "cycle": cycle, "implied": [], "source": "web"} | entered
+    stages = {key.removesuffix("_at"): at for key, at in entered.items() if key.removesuffix("_at") in STAGES}
+    others = {key: value for key, value in entered.items() if key.removesuffix("_at") not in STAGES}
+    empty: dict[str, Any] = {field["name"]: None for field in items}
+    return empty | {"cycle": cycle, "implied": [], "entered": stages} | others
 
 
 def state(lead: str, stage: str, *journeys: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -98,7 +102,9 @@ _TOPIC = {name: contract.topics[0] for name, contract in CATALOG.items()}
 class Worker:
     """Writes output records; `transactional_id`: in transactions (real brokers)."""
 
-    def __init__(self, settings: Settings, transactional_id: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, transactional_id: str | None = None, ids: Mapping[str, int] | None = None
+    ) -> None:
         config: dict[str, Any] = {"bootstrap.servers": settings.brokers, "log_level": 0, "linger.ms": 5}
         if transactional_id is not None:
             config["transactional.id"] = transactional_id
@@ -114,7 +120,7 @@ class Worker:
             }
         )
         self._topics = Topics(settings.topic_prefix)
-        self._encoder = Encoder(IDS)
+        self._encoder = Encoder(ids or IDS)
 
     def write(self, name: str, *records: dict[str, Any], partition: int = 0) -> None:
         for record in records:
@@ -160,3 +166,16 @@ def behind(sink: Sink, worker: Worker) -> int:
 
 def rows(client: Client, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
     return list(client.query(sql, parameters=parameters).result_rows)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as BATON_* variables, for a process."""
+    shown = {
+        f"BATON_{key.upper()}": str(value)
+        for key, value in settings.model_dump(mode="json").items()
+        if value is not None
+    }
+    return shown | {
+        "BATON_STORE_PASSWORD": settings.store_password.get_secret_value(),
+        "BATON_STORE_READER_PASSWORD": settings.store_reader_password.get_secret_value(),
+    }

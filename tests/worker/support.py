@@ -87,7 +87,6 @@ class Read:
                 self.sla.append(body)
             elif message.topic == "dead-letters":
                 self.letters.append(body)
-        self.lane.committed(batch)
         return batch
 
     @property
