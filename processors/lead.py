@@ -114,15 +114,24 @@ def _place(memory: Memory, source_system: str, event_id: str) -> int | None:
 def _take(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
     tail = memory.tail
     if tail and fact.key < tail[-1].key:
-        insort(tail, fact, key=_key)
-        return _refold(memory, agreement)
+        at = bisect_left(tail, fact.key, key=_key)
+        return _refold(memory, [*tail[:at], fact, *tail[at:]], agreement)
     head = memory.head
     if head is None:
         head = memory.head = memory.base.copied() if memory.base is not None else State()
+    clocks = dict(head.clocks)
     story = Story()
     lifecycle.apply(head, fact, agreement, story)
     tail.append(fact)
-    return _say(memory, story, retract_missing=False)
+    # What the last fact says about a transition is its entry, or the confirmation of an earlier one.
+    transitions = [
+        TransitionSaid("corrected" if transition.confirmed else "stated", transition)
+        for transition in story.transitions.values()
+    ]
+    instances: list[InstanceSaid] = []
+    for identity, instance in story.instances.items():
+        _say_instance(memory, instances, clocks.get(identity), instance)
+    return Outcome(transitions, instances, changed=True)
 
 
 def _key(fact: Fact) -> Key:
@@ -138,9 +147,7 @@ def _again(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
     if fact.body == known.body:
         if fact.received_at < known.received_at:
             # Of copies the earliest receipt counts, whichever is processed first.
-            memory.tail[place : place + 1] = []
-            insort(memory.tail, fact, key=_key)
-            return _refold(memory, agreement)._replace(copy=True)
+            return _refold(memory, _replaced(memory.tail, place, fact), agreement)._replace(copy=True)
         return _NOTHING._replace(copy=True)
     first, other = (fact, known) if (fact.received_at, fact.body) < (known.received_at, known.body) else (known, fact)
     refused = (
@@ -150,9 +157,7 @@ def _again(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
     )
     if first is known:
         return _NOTHING._replace(refused=refused)
-    memory.tail[place : place + 1] = []
-    insort(memory.tail, fact, key=_key)
-    return _refold(memory, agreement)._replace(refused=refused)
+    return _refold(memory, _replaced(memory.tail, place, fact), agreement)._replace(refused=refused)
 
 
 def _withdraw(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
@@ -172,57 +177,54 @@ def _withdraw(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
         memory.disputed += 1
         return _NOTHING._replace(changed=True, dropped="disputed")
     memory.withdrawn[_name(source_system, event_id)] = fact.received_at
-    memory.tail[place : place + 1] = []
-    return _refold(memory, agreement)
+    return _refold(memory, memory.tail[:place] + memory.tail[place + 1 :], agreement)
 
 
-def _refold(memory: Memory, agreement: Agreement) -> Outcome:
-    story = Story()
+def _replaced(tail: list[Fact], place: int, fact: Fact) -> list[Fact]:
+    """`tail` with `fact` in its own place instead of the one at `place`."""
+    out = tail[:place] + tail[place + 1 :]
+    insort(out, fact, key=_key)
+    return out
+
+
+def _folded(memory: Memory, tail: list[Fact], agreement: Agreement) -> tuple[State, Story]:
+    """The checkpoint after `tail`, and what `tail` says."""
     head = memory.base.copied() if memory.base is not None else State()
-    for fact in memory.tail:
+    story = Story()
+    for fact in tail:
         lifecycle.apply(head, fact, agreement, story)
-    memory.head = head if memory.tail else None
-    return _say(memory, story, retract_missing=True)
+    return head, story
 
 
-def _base_transition(memory: Memory, identity: str) -> Transition | None:
-    implied = memory.base.implied.values() if memory.base is not None else ()
-    return next((transition for transition in implied if transition.transition_id == identity), None)
-
-
-def _base_instance(memory: Memory, identity: str) -> Instance | None:
-    return memory.base.clocks.get(identity) if memory.base is not None else None
-
-
-def _say(memory: Memory, story: Story, *, retract_missing: bool) -> Outcome:
-    """What `story` says that was not told before. After a refold, what it no longer says is put back or taken back."""
-    said: list[TransitionSaid] = []
-    clocks: list[InstanceSaid] = []
-    if retract_missing:
-        for identity in memory.transitions.keys() - story.transitions.keys():
-            before, _ = memory.transitions.pop(identity)
-            base = _base_transition(memory, identity)
-            if base is None:
-                said.append(TransitionSaid("retracted", before))
-            elif base != before:
-                said.append(TransitionSaid("corrected", base))
-        said.sort(key=lambda item: item.transition.sequence)
-        for identity in sorted(memory.instances.keys() - story.instances.keys()):
-            gone, _ = memory.instances.pop(identity)
-            _say_instance(memory, clocks, gone, _base_instance(memory, identity))
-    for identity, (transition, key) in story.transitions.items():
-        known = memory.transitions.get(identity)
-        earlier = known[0] if known is not None else _base_transition(memory, identity)
+def _refold(memory: Memory, tail: list[Fact], agreement: Agreement) -> Outcome:
+    """Puts `tail` in place of the tail: corrects or takes back what the old one said and the new one does not."""
+    _, before = _folded(memory, memory.tail, agreement)
+    head, after = _folded(memory, tail, agreement)
+    memory.tail = tail
+    memory.head = head if tail else None
+    base = memory.base or State()
+    implied = {transition.transition_id: transition for transition in base.implied.values()}
+    transitions: list[TransitionSaid] = []
+    for identity, gone in before.transitions.items():
+        if identity not in after.transitions:
+            # Confirmed by a fact that is gone, the entry itself still stands in the checkpoint.
+            standing = implied.get(identity)
+            transitions.append(
+                TransitionSaid("retracted", gone) if standing is None else TransitionSaid("corrected", standing)
+            )
+    for identity, transition in after.transitions.items():
+        earlier = before.transitions.get(identity) or implied.get(identity)
         if earlier is None:
-            said.append(TransitionSaid("stated", transition))
+            transitions.append(TransitionSaid("stated", transition))
         elif earlier != transition:
-            said.append(TransitionSaid("corrected", transition))
-        memory.transitions[identity] = (transition, key)
-    for identity, (instance, key) in story.instances.items():
-        had = memory.instances.get(identity)
-        _say_instance(memory, clocks, had[0] if had is not None else _base_instance(memory, identity), instance)
-        memory.instances[identity] = (instance, key)
-    return Outcome(said, clocks, changed=True)
+            transitions.append(TransitionSaid("corrected", transition))
+    instances: list[InstanceSaid] = []
+    for identity, ended in before.instances.items():
+        if identity not in after.instances:
+            _say_instance(memory, instances, ended, base.clocks.get(identity))
+    for identity, instance in after.instances.items():
+        _say_instance(memory, instances, before.instances.get(identity) or base.clocks.get(identity), instance)
+    return Outcome(transitions, instances, changed=True)
 
 
 def _say_instance(memory: Memory, clocks: list[InstanceSaid], before: Instance | None, now: Instance | None) -> None:
@@ -272,19 +274,20 @@ def _fold_away(memory: Memory, clock: int, agreement: Agreement) -> None:
     memory.checkpoint = horizon
     if final == len(tail):
         memory.base, memory.head = memory.head, None
-        last = tail[-1].key
     else:
         memory.base = memory.base or State()
         for fact in tail[:final]:
             lifecycle.apply(memory.base, fact, agreement, Story())
-        last = tail[final - 1].key
     del tail[:final]
-    for identity in [identity for identity, (_, key) in memory.transitions.items() if key <= last]:
-        del memory.transitions[identity]
-    for identity in [identity for identity, (_, key) in memory.instances.items() if key <= last]:
-        instance, _ = memory.instances.pop(identity)
-        if not instance.open:
-            memory.announced.pop(identity, None)
+    if memory.announced:
+        # An announcement is kept while its clock may still change.
+        _, story = _folded(memory, tail, agreement)
+        open_clocks = memory.base.clocks if memory.base is not None else {}
+        memory.announced = {
+            identity: deadline
+            for identity, deadline in memory.announced.items()
+            if identity in open_clocks or identity in story.instances
+        }
 
 
 def due(memory: Memory, grace_ms: int) -> int | None:

@@ -12,18 +12,18 @@ import msgspec
 
 from processors import moves, sla
 from processors.agreement import Agreement
-from processors.facts import Fact, Key
+from processors.facts import Fact
 from processors.ids import transition_id
 from processors.moves import Move
 from processors.state import Instance, Journey, State, Transition
 from processors.vocabulary import WORK
 
 
-class Story(msgspec.Struct):
-    """What facts said, the latest per id, with the key of the fact that last shaped it."""
+class Story(msgspec.Struct, gc=False):
+    """What facts said, the latest per id."""
 
-    transitions: dict[str, tuple[Transition, Key]] = msgspec.field(default_factory=dict)
-    instances: dict[str, tuple[Instance, Key]] = msgspec.field(default_factory=dict)
+    transitions: dict[str, Transition] = msgspec.field(default_factory=dict)
+    instances: dict[str, Instance] = msgspec.field(default_factory=dict)
 
 
 def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
@@ -48,7 +48,7 @@ def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
     if move.enters and move.enters[-1] == "recycled":
         state.cooldown_until = fact.effective_at + agreement.cooldowns.get(fact.details.get("reason", ""), 0)
     for instance in sla.react(state, fact, move, agreement):
-        story.instances[instance.instance_id] = (instance, fact.key)
+        story.instances[instance.instance_id] = instance
 
 
 def _new_cycle(state: State) -> None:
@@ -93,7 +93,7 @@ def _enter(
         agreement_version=agreement.version,
         is_test=state.is_test,
     )
-    story.transitions[transition.transition_id] = (transition, fact.key)
+    story.transitions[transition.transition_id] = transition
     state.stage = stage
     state.stage_entered_at = fact.effective_at
     journey.entered.setdefault(stage, fact.effective_at)
@@ -109,7 +109,7 @@ def _confirm(state: State, stage: str, fact: Fact, story: Story) -> None:
     implied = state.implied.pop(stage, None)
     if implied is not None:
         confirmed = msgspec.structs.replace(implied, confirmed=True)
-        story.transitions[implied.transition_id] = (confirmed, fact.key)
+        story.transitions[implied.transition_id] = confirmed
         journey = _journey(state)
         if stage in journey.implied:
             journey.implied.remove(stage)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from processors.facts import Fact, Key
+from processors.facts import Fact
 
 
 class Transition(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -130,7 +130,9 @@ class State(msgspec.Struct, array_like=True):
 
 
 class Memory(msgspec.Struct, array_like=True):
-    """All that is kept of a lead: a checkpoint, the facts after it in their order, and what has been told of those."""
+    """All that is kept of a lead: a checkpoint and the facts after it, in their order. What has been told follows from
+    these by folding them again.
+    """
 
     base: State | None = None
     """The checkpoint; None: nothing has been folded away."""
@@ -139,10 +141,6 @@ class Memory(msgspec.Struct, array_like=True):
     tail: list[Fact] = msgspec.field(default_factory=list)
     head: State | None = None
     """`base` after the tail; None: the tail is empty."""
-    transitions: dict[str, tuple[Transition, Key]] = msgspec.field(default_factory=dict)
-    """Told transitions that the tail caused or confirmed, with the key of the fact that last shaped each."""
-    instances: dict[str, tuple[Instance, Key]] = msgspec.field(default_factory=dict)
-    """Told instances that the tail started, satisfied or ended, likewise."""
     announced: dict[str, int] = msgspec.field(default_factory=dict)
     """Instance id -> the deadline whose breach was announced."""
     seen: bytes = b""
