@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from struct import Struct
+from struct import error as struct_error
 from typing import Any, Final
 
 from fastavro import schemaless_reader, schemaless_writer
 from fastavro.read import SchemaResolutionError
 
 from schemas.catalog import CATALOG
+from schemas.compiled import compiled
 from schemas.writers import RESERVED, WireError, Writer, judge, null_field
 
 __all__ = ["HEADER", "MAGIC", "RESERVED", "Decoder", "Encoder", "UnknownSchema", "WireError", "schema_id", "schema_ids"]
@@ -53,14 +55,25 @@ class Encoder:
     """Encodes records of our contracts. `ids`: record name -> registered schema id."""
 
     def __init__(self, ids: Mapping[str, int]) -> None:
-        self._known = {name: (HEADER.pack(MAGIC, number), CATALOG[name].parsed) for name, number in ids.items()}
+        self._known = {
+            name: (HEADER.pack(MAGIC, number), compiled(CATALOG[name].schema), CATALOG[name].parsed)
+            for name, number in ids.items()
+        }
 
     def encode(self, name: str, record: Mapping[str, object]) -> bytes:
         """Header and body of `record`; a field left out gets its default.
 
         Raises KeyError for a name without id, ValueError for a record of another shape.
         """
-        header, parsed = self._known[name]
+        header, encode, parsed = self._known[name]
+        try:
+            return header + encode(record)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, struct_error):
+            return self._checked(name, header, parsed, record)
+
+    @staticmethod
+    def _checked(name: str, header: bytes, parsed: Any, record: Mapping[str, object]) -> bytes:
+        """The slow way, of a record that is not complete, or wrong: fills in defaults, names what is wrong."""
         buffer = BytesIO()
         buffer.write(header)
         try:

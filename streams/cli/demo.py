@@ -76,7 +76,7 @@ def _shown(console: Console, where: dict[str, str]) -> Iterator[Callable[[Snapsh
     """How snapshots are shown: alive in a terminal, else as a line now and then."""
     from rich.live import Live
 
-    from streams.demo.view import line, render
+    from streams.demo.view import legend, line, render
 
     if not console.is_terminal:
         for what, place in where.items():
@@ -90,8 +90,9 @@ def _shown(console: Console, where: dict[str, str]) -> Iterator[Callable[[Snapsh
 
         yield tell
         return
-    with Live(console=console, auto_refresh=False, screen=False, vertical_overflow="crop") as live:
-        yield lambda snapshot: live.update(render(snapshot, where), refresh=True)
+    console.print(legend(where), "Ctrl-C ends it")
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        yield lambda snapshot: live.update(render(snapshot), refresh=True)
 
 
 def places(pipeline: Pipeline) -> dict[str, str]:

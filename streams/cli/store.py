@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         """
         from streams import config, log
         from streams.store.guard import Users
-        from streams.store.server import StoreServer, end_by, wait_for_signal
+        from streams.store.server import StoreServer, end_process, wait_for_signal
         from streams.web import write_port_file
 
         settings = config.load(store_database=database)
@@ -37,8 +37,7 @@ def register(app: typer.Typer) -> None:
         server = StoreServer(path, host=bind, port=port, database=settings.store_database, users=users).start()
         write_port_file(port_file, {"port": server.port, "url": server.url})
         wait_for_signal()
-        end_by(1.8)
-        server.stop()
+        end_process(server, 1.9)
 
     @app.command()
     def sql(

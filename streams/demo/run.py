@@ -58,7 +58,10 @@ class Demo:
         client = connect(self._pipeline.settings)
         try:
             settings = self._pipeline.settings
-            with Feeder(settings, seed=self._options.seed, per_second=self._options.per_second) as feeder:
+            options = self._options
+            with Feeder(
+                settings, seed=options.seed, per_second=options.per_second, distinct=options.store is not None
+            ) as feeder:
                 started = time.monotonic()
                 self._watch(client, feeder, started, show)
                 feeder.stop()

@@ -10,7 +10,7 @@ from streams.replay.summary import figures
 from streams.store.client import Client
 
 _LATEST_BREACHES: Final = """
-SELECT clocks.lead_id, ifNull(leads.grade, 'warm'), ifNull(leads.owner, ''), clocks.overdue_ms
+SELECT clocks.lead_id, ifNull(leads.owner, ''), clocks.overdue_ms
 FROM (
     SELECT lead_id, dateDiff('millisecond', deadline, now64(3, 'UTC')) AS overdue_ms
     FROM sla_instances FINAL
@@ -18,7 +18,7 @@ FROM (
     ORDER BY deadline DESC, lead_id
     LIMIT {limit:UInt32}
 ) AS clocks
-LEFT JOIN (SELECT lead_id, grade, owner FROM leads FINAL) AS leads ON leads.lead_id = clocks.lead_id
+LEFT JOIN (SELECT lead_id, owner FROM leads FINAL) AS leads ON leads.lead_id = clocks.lead_id
 ORDER BY clocks.overdue_ms, clocks.lead_id
 """
 _SEEN: Final = "SELECT count() FROM lead_transitions WHERE lead_id = {lead_id:String}"
@@ -29,7 +29,6 @@ class Breach:
     """A clock that runs past its deadline."""
 
     lead_id: str
-    grade: str
     owner: str
     overdue_ms: int
 
@@ -49,7 +48,7 @@ class Snapshot:
     """From publishing an event to its row in the store."""
 
 
-def latest_breaches(client: Client, limit: int = 8) -> list[Breach]:
+def latest_breaches(client: Client, limit: int = 5) -> list[Breach]:
     return [Breach(*row) for row in client.query(_LATEST_BREACHES, parameters={"limit": limit}).result_rows]
 
 

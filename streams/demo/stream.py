@@ -28,10 +28,12 @@ class Probe:
 class Feeder:
     """A context manager: leaving it ends the stream. A failure of the thread is raised by `check`."""
 
-    def __init__(self, settings: Settings, *, seed: int, per_second: float) -> None:
+    def __init__(self, settings: Settings, *, seed: int, per_second: float, distinct: bool) -> None:
+        """`distinct`: the leads are others than those of any earlier run, for a store that is kept."""
         self._settings = settings
         self._seed = seed
         self._per_second = per_second
+        self._distinct = distinct
         self._ended = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="feeder", daemon=True)
@@ -45,12 +47,10 @@ class Feeder:
             self._failure = error
 
     def _feed(self) -> None:
-        # A name of its own for each run, so that a kept store takes two runs side by side.
         started_at = time.time_ns() // 1_000_000
         started = time.monotonic()
-        stream = leads(
-            seed=self._seed, per_second=self._per_second, pace_ms=PACE_MS, run=f"{started_at // 1000:x}-"
-        )  # fmt: skip
+        run = f"{started_at // 1000:x}-" if self._distinct else ""
+        stream = leads(seed=self._seed, per_second=self._per_second, pace_ms=PACE_MS, run=run)
         with Publisher(self._settings, Registry(self._settings.registry_url)) as publisher:
             for due, name, event in stream:
                 if self._ended.wait(max(0.0, started + due / 1000 - time.monotonic())):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich import box
+from rich.bar import Bar
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -14,7 +15,6 @@ from rich.text import Text
 from processors.vocabulary import FORWARD, STAGES
 from streams.demo.snapshot import Breach, Snapshot, rank, verdicts
 
-_BAR: Final = 28
 _TICKS: Final = " ▁▂▃▄▅▆▇█"
 _CLOCKS: Final = (
     ("open", "running", "cyan"),
@@ -26,19 +26,19 @@ _CLOCKS: Final = (
 )
 
 
-def render(snapshot: Snapshot, places: Mapping[str, str]) -> RenderableType:
-    """The whole view. `places`: where to look further, by what is there."""
+def render(snapshot: Snapshot) -> RenderableType:
+    """The whole view: 19 lines at most, so that it fits the smallest terminal."""
     body = Table.grid(expand=True, padding=(0, 1))
-    body.add_column(ratio=5)
-    body.add_column(ratio=4)
+    body.add_column(ratio=1)
+    body.add_column(ratio=1)
     body.add_row(
-        _panel("Funnel: leads that ever reached a stage", _funnel(snapshot)),
+        _panel("Funnel: leads that ever reached a stage, and stand there now", _funnel(snapshot)),
         Group(
             _panel("Clocks: first response", _clocks(snapshot)),
             _panel("Latest breaches", _breaches(snapshot.breaches)),
         ),
     )
-    return Group(_head(snapshot), body, _foot(places))
+    return Group(_head(snapshot), body)
 
 
 def line(snapshot: Snapshot) -> str:
@@ -90,14 +90,14 @@ def _funnel(snapshot: Snapshot) -> Table:
     table = Table(box=None, pad_edge=False, expand=True)
     table.add_column("stage")
     table.add_column("reached", justify="right")
-    table.add_column("", width=_BAR)
-    table.add_column("there now", justify="right")
+    table.add_column("", ratio=1)
+    table.add_column("now", justify="right")
     for stage in STAGES:
         if stage in FORWARD or stage in reached:
             count = reached.get(stage, 0)
-            bar = "█" * (round(count / most * _BAR) if most else 0)
-            style = "green" if stage == "won" else "cyan" if stage in FORWARD else "dim"
-            table.add_row(stage, f"{count:,}", Text(bar, style), f"{current.get(stage, 0):,}")
+            colour = "green" if stage == "won" else "cyan" if stage in FORWARD else "bright_black"
+            bar = Bar(max(most, 1), 0, count, color=colour)
+            table.add_row(stage, f"{count:,}", bar, f"{current.get(stage, 0):,}")
     return table
 
 
@@ -110,7 +110,7 @@ def _clocks(snapshot: Snapshot) -> Table:
         table.add_row(Text(words, style), Text(f"{counts.get(verdict, 0):,}", style))
     due = sum(counts.get(verdict, 0) for verdict in ("met", "late_met", "breached_open", "breached_ended"))
     if due:
-        table.add_row(Text("kept in time, of those decided", "dim"), Text(f"{counts.get('met', 0) / due:.0%}", "dim"))
+        table.add_row(Text("share kept in time", "dim"), Text(f"{counts.get('met', 0) / due:.0%}", "dim"))
     return table
 
 
@@ -118,18 +118,19 @@ def _breaches(breaches: Sequence[Breach]) -> RenderableType:
     if not breaches:
         return Text("none yet", "dim")
     table = Table(box=None, pad_edge=False, expand=True)
-    for column in ("lead", "grade", "owner"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    table.add_column("overdue", justify="right")
+    table.add_column("lead", no_wrap=True, overflow="ellipsis")
+    table.add_column("owner", no_wrap=True, max_width=10, overflow="ellipsis")
+    table.add_column("late", justify="right", no_wrap=True, min_width=6)
     for breach in breaches:
-        table.add_row(breach.lead_id, breach.grade, breach.owner or "-", f"{breach.overdue_ms / 1000:.0f} s")
+        table.add_row(breach.lead_id, breach.owner or "-", f"{breach.overdue_ms / 1000:.0f} s")
     return table
 
 
-def _foot(places: Mapping[str, str]) -> RenderableType:
+def legend(places: Mapping[str, str]) -> RenderableType:
+    """Where to look further, by what is there."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(style="dim")
-    table.add_column(no_wrap=True, overflow="fold")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
     for what, where in places.items():
         table.add_row(what, where)
     return table

@@ -122,14 +122,17 @@ def _environment(settings: Settings) -> dict[str, str]:
 
 @contextmanager
 def _run_folder() -> Iterator[Path]:
-    """A temporary folder. After a failure what the processes said stays, for the message names it."""
+    """A temporary folder. What the processes said stays where a failure's message names it."""
     folder = Path(tempfile.mkdtemp(prefix="baton-"))
     try:
         yield folder
-    except Exception:
+    except Exception as error:
+        keep = "run" if str(folder) in str(error) or not isinstance(error, BatonError) else None
         for entry in folder.iterdir():
-            if entry.name != "run":
+            if entry.name != keep:
                 shutil.rmtree(entry, ignore_errors=True)
+        if keep is None:
+            folder.rmdir()
         raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -52,7 +52,7 @@ def parse(line: bytes | str, at: int) -> Imported:
     if len(line) > LONGEST:
         raise RefusedEvent(f"the line is longer than {LONGEST:,} bytes: expected one object a line, on one line")
     try:
-        text = line if isinstance(line, str) else line.decode()
+        text = (line if isinstance(line, str) else line.decode()).rstrip("\r\n")
         given = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     except RefusedEvent:
         raise

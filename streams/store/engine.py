@@ -13,10 +13,11 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from xml.sax.saxutils import escape
 
 import chdb
 
-from streams.errors import BatonError
+from streams.errors import BatonError, ConfigurationError
 
 READ_ONLY: Final = "READ_ONLY"
 CONTROL: Final = "CONTROL"
@@ -134,10 +135,13 @@ class Engine:
     """The engine on `path`. Raises BatonError where it cannot be opened."""
 
     def __init__(self, path: Path, database: str) -> None:
+        path = path.resolve()
+        if set("?&#") & set(str(path)):
+            raise ConfigurationError(f"{path}: the engine takes ?, & and # in a path for its own: name it without them")
         path.mkdir(parents=True, exist_ok=True)
         (path / "users.xml").write_text(_USERS, encoding="utf-8")
         config = path / "config.xml"
-        config.write_text(_CONFIG.replace("users.xml", str(path / "users.xml")), encoding="utf-8")
+        config.write_text(_CONFIG.replace("users.xml", escape(str(path / "users.xml"))), encoding="utf-8")
         self._path = str(path)
         try:
             self._root = Connection(f"{path}?config-file={config}")

@@ -8,6 +8,7 @@ and footer is streamed out; everything else is answered whole.
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,21 @@ class Executor:
         self._engine = engine
         self._users = users
         self.sessions = Sessions(engine)
+        self._running = 0
+        self._guard = threading.Lock()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs on the engine."""
+        return self._running == 0
+
+    def _count(self, change: int) -> None:
+        with self._guard:
+            self._running += change
+
+    def _give_back(self, session: Session, *, close: bool) -> None:
+        self.sessions.give_back(session, close=close)
+        self._count(-1)
 
     def run(self, request: Request, body: Iterator[bytes], tag: str) -> Answer:
         """`body`: decoded; `tag`: by which `Engine.cancel` finds it. Raises Fault or the engine's exceptions."""
@@ -80,6 +96,7 @@ class Executor:
             timeout=request.session_timeout,
             must_exist=request.session_check and keeps,
         )
+        self._count(1)
         stream = None
         try:
             for table in request.external:
@@ -92,9 +109,9 @@ class Executor:
             return answer
         finally:
             if stream is None:
-                self.sessions.give_back(session, close=request.close_session)
+                self._give_back(session, close=request.close_session)
             else:
-                stream.on_close = lambda: self.sessions.give_back(session, close=request.close_session)
+                stream.on_close = lambda: self._give_back(session, close=request.close_session)
 
 
 def _read(query: bytes, body: Iterator[bytes]) -> tuple[statements.InsertHead | None, bytes, Iterator[bytes]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
 import threading
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import structlog
 import uvicorn
@@ -54,9 +55,15 @@ class StoreServer:
             listener = stack.enter_context(self._listen())
             ownership = stack.enter_context(Ownership(self._directory))
             engine = Engine(ownership.engine_path, self._database)
-            stack.callback(engine.close)
             executor = Executor(engine, self._users)
-            stack.callback(executor.sessions.close)
+
+            def close() -> None:
+                # Closing waits for what runs, and holds the interpreter's lock meanwhile: then only the process's end helps.
+                if executor.idle:
+                    executor.sessions.close()
+                    engine.close()
+
+            stack.callback(close)
             interface = Interface(engine, executor, local_only=is_loopback(self._host))
             server = uvicorn.Server(
                 uvicorn.Config(
@@ -76,7 +83,7 @@ class StoreServer:
             def end() -> None:
                 server.should_exit = True
                 thread.join(_PATIENCE / 2)
-                if thread.is_alive():
+                if not executor.idle:
                     engine.cancel_all()
                     thread.join(_PATIENCE / 2)
 
@@ -121,8 +128,11 @@ def wait_for_signal() -> None:
     asked.wait()
 
 
-def end_by(seconds: float) -> None:
-    """The process ends after `seconds` even if a query does not stop: what was acknowledged is stored already."""
-    timer = threading.Timer(seconds, os._exit, args=(0,))
-    timer.daemon = True
-    timer.start()
+def end_process(server: StoreServer, seconds: float) -> NoReturn:
+    """Stops the server and ends the process, at the latest after `seconds`: what was acknowledged is stored already."""
+    # The kernel's own action: no thread of the interpreter is needed for it.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    server.stop()
+    logging.shutdown()
+    os._exit(0)  # the engine's own threads may still be busy with a query that does not stop

@@ -81,6 +81,8 @@ def test_kill_9_leaves_nothing_running(tmp_path: Path) -> None:
     child.signal(signal.SIGKILL)
     wait_gone(children, 5)
     child.kill()
+    [folder] = re.findall(r"run directory\s+path=(\S+)/run", child.output())
+    shutil.rmtree(folder)
 
 
 def test_sigterm_ends_it_as_ctrl_c_does(tmp_path: Path) -> None:

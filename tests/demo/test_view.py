@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
+from processors.vocabulary import STAGES
 from streams.demo.run import summary
 from streams.demo.snapshot import Breach, Snapshot, rank
-from streams.demo.view import line, render, spark
+from streams.demo.view import legend, line, render, spark
 
 SLA = {"met": 7, "late_met": 2, "breached_open": 1, "breached_ended": 0, "cancelled": 3, "transferred": 0, "open": 4}
 SNAPSHOT = Snapshot(
@@ -22,15 +24,19 @@ SNAPSHOT = Snapshot(
         "current": {"inquiry": 60, "won": 3},
         "sla": {"first_response": SLA},
     },
-    breaches=(Breach("lead-17", "hot", "rep-berg", 4_200),),
+    breaches=(Breach("lead-17", "rep-berg", 4_200),),
     latencies_ms=(900.0, 400.0, 500.0),
 )
 
 
-def shown(snapshot: Snapshot) -> str:
-    console = Console(width=140, height=50, record=True, file=io.StringIO())
-    console.print(render(snapshot, {"worker metrics": "http://127.0.0.1:1/metrics"}))
+def text_of(content: RenderableType, width: int = 140) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(content)
     return console.export_text()
+
+
+def shown(snapshot: Snapshot) -> str:
+    return text_of(render(snapshot))
 
 
 def test_the_view_shows_funnel_clocks_breaches_throughput_and_where_to_look() -> None:
@@ -45,8 +51,27 @@ def test_the_view_shows_funnel_clocks_breaches_throughput_and_where_to_look() ->
     assert "rep-berg" in breach
     assert "4 s" in breach
     assert any("breached, unanswered" in text and " 1 " in text for text in lines)
-    assert any("kept in time" in text and "70%" in text for text in lines)
-    assert any("http://127.0.0.1:1/metrics" in text for text in lines)
+    assert any("share kept in time" in text and "70%" in text for text in lines)
+
+
+def test_it_fits_a_terminal_of_80_columns_and_24_lines() -> None:
+    full = dict.fromkeys(STAGES, 12345)
+    figures = {**SNAPSHOT.figures, "reached": full, "current": full}
+    breaches = [Breach(f"lead-{number:07d}", "rep-anders", 3_600_000) for number in range(5)]
+    text = text_of(render(replace(SNAPSHOT, figures=figures, breaches=breaches)), 80)
+    lines = text.splitlines()
+    assert len(lines) <= 24 - 5
+    assert max(map(len, lines)) <= 80
+    assert "12,345" in next(line for line in lines if "opportunity" in line)
+    last = next(line for line in lines if "lead-0000004" in line)
+    assert "rep-anders" in last
+    assert "3600 s" in last
+
+
+def test_the_legend_tells_whole_addresses_on_a_narrow_terminal() -> None:
+    where = "http://127.0.0.1:8123  database baton, user reader, no password"
+    text = text_of(legend({"BI tools (ClickHouse HTTP)": where}), 60)
+    assert where.replace(" ", "") in "".join(text.split())[len("BItools(ClickHouseHTTP)") :]
 
 
 def test_stages_nobody_reached_are_shown_on_the_forward_path_only() -> None:

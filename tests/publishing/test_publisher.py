@@ -152,7 +152,7 @@ def test_events_of_a_lead_keep_their_order(site: Site) -> None:
         ("LeadCaptured", captured(entered_by="unknown"), "LeadCaptured.entered_by is `unknown`, which is reserved"),
         ("LeadCaptured", captured(occurred_at=10**30), "LeadCaptured.occurred_at is after the year 9999"),
         ("LeadCaptured", captured(occurred_at=None), "LeadCaptured.occurred_at is null"),
-        ("LeadCaptured", captured(lead_id=7), "LeadCaptured.lead_id is a whole number: expected text"),
+        ("LeadCaptured", captured() | {"lead_id": 7}, "LeadCaptured.lead_id is a whole number: expected text"),
         ("LeadCaptured", captured(lead_id="\ud800"), "LeadCaptured.lead_id has half of a surrogate pair"),
         ("LeadCaptured", captured(account="x" * 17_000_000), "LeadCaptured takes 17,000,"),
         ("CampaignAnnounced", {**_common("campaign"), "campaign": "", "name": "n"}, "CampaignAnnounced.campaign is empty"),

@@ -71,7 +71,7 @@ class KafkaServer:
         ]  # fmt: skip
 
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c"),
             capture_output=True, text=True, timeout=60, check=False,

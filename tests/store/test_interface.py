@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from streams.store.framing import Unpacker, pack
-from tests.store.raw import Reply, send
+from tests.store.raw import send
 
 
 def test_ping(embedded_store_url: str) -> None:
@@ -173,13 +173,9 @@ def test_sessions_are_exclusive_and_expire(embedded_store_url: str) -> None:
         target=send, args=(embedded_store_url, "SELECT sleep(2) FORMAT JSON"), kwargs={"session_id": "busy"}
     )
     slow.start()
-    locked: list[Reply] = []
-
-    def refused() -> bool:
-        locked.append(send(embedded_store_url, "SELECT 1", session_id="busy"))
-        return locked[-1].code == 373
-
-    assert eventually(refused)
+    sleeping = "SELECT countIf(query LIKE '%sleep(2)%' AND query NOT LIKE '%LIKE%') FROM system.processes"
+    eventually(lambda: send(embedded_store_url, sleeping).body == b"1\n", interval=0.02)
+    assert send(embedded_store_url, "SELECT 1", session_id="busy").code == 373
     slow.join()
     assert send(embedded_store_url, "SELECT 1", session_id="busy").body == b"1\n"
     assert send(embedded_store_url, "SELECT 1", session_id="unknown", session_check="1").code == 372

@@ -152,3 +152,47 @@ def test_the_port_file_is_whole(tmp_path: Path) -> None:
         assert (told["pid"], told["url"]) == (child.pid, url)
     finally:
         child.stop()
+
+
+def test_odd_paths(tmp_path: Path) -> None:
+    child, url = start_store(tmp_path / "with space, <angle> and 'quote'", tmp_path)
+    assert send(url, "SELECT 1").body == b"1\n"
+    assert child.stop() == 0
+    refused = baton("store", "--path", tmp_path / "a?b", "--port", "0")
+    assert (refused.returncode, "name it without them" in refused.stderr) == (2, True)
+    (tmp_path / "file").write_text("")
+    assert baton("store", "--path", tmp_path / "file", "--port", "0").returncode == 1
+
+
+def test_readers_beside_a_writer(tmp_path: Path) -> None:
+    """Queries and inserts at once: no answer is wrong, none fails."""
+    child, url = start_store(tmp_path / "data", tmp_path)
+    failures: list[object] = []
+    done = threading.Event()
+    try:
+        client = connect(load(store_url=url))
+        client.command("CREATE TABLE pairs (n Int64, m Int64) ENGINE = MergeTree ORDER BY n")
+
+        def read() -> None:
+            with contextlib.suppress(OSError):
+                while not done.is_set():
+                    reply = send(url, "SELECT countIf(n != -m) FROM pairs", user="reader")
+                    if reply.body != b"0\n":
+                        failures.append(reply)
+
+        readers = [threading.Thread(target=read) for _ in range(6)]
+        for reader in readers:
+            reader.start()
+        for batch in range(25):
+            client.insert(
+                "pairs", [(n, -n) for n in range(batch * 4_000, batch * 4_000 + 4_000)], column_names=["n", "m"]
+            )
+        done.set()
+        for reader in readers:
+            reader.join(20)
+        assert failures == []
+        assert client.query("SELECT count() FROM pairs").result_rows == [(100_000,)]
+        client.close()
+    finally:
+        done.set()
+        child.stop()
