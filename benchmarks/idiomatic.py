@@ -1,7 +1,7 @@
 """The same fold as an idiomatic Faust agent: one event at a time, a Table for the leads, `topic.send` for the outputs.
 
-Written as Faust's documentation teaches it, with the same records in and out. It neither merges the topics by time nor fires deadlines, so it does less
-than a lane does.
+Written as Faust's documentation teaches it, with the same records in and out. It neither merges the topics by time nor
+fires deadlines, so it does less than a lane does.
 
     python -m benchmarks.idiomatic BROKERS PREFIX SCHEMAS.json COUNT_FILE
 """
