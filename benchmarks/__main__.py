@@ -62,9 +62,9 @@ class Figure:
 
 
 def load_topics(settings: Settings, count: int) -> None:
-    """Publishes `count` simulated events, at event time, an hour of leads to a second of theirs."""
+    """Publishes `count` simulated events: a company with a lead a second, whose people work in real minutes."""
     with Registry(settings.registry_url) as registry, Publisher(settings, registry) as publisher:
-        for item in itertools.islice(leads(seed=1, per_second=20, pace_ms=60_000), count):
+        for item in itertools.islice(leads(seed=1, per_second=1, pace_ms=60_000), count):
             at = START + item.at
             publisher.publish(item.name, item.event | {"occurred_at": at}, received_at=at)
 
@@ -128,8 +128,8 @@ def idiomatic(settings: Settings, count: int, folder: Path, seconds: float) -> F
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--idiomatic-seconds", type=float, default=30.0, help="how long the slower one is watched")
+    parser.add_argument("--events", type=int, default=300_000)
+    parser.add_argument("--idiomatic-seconds", type=float, default=15.0, help="how long the slower one is watched")
     options = parser.parse_args()
     console = Console()
     figures: list[Figure] = []

@@ -66,9 +66,12 @@ def make(brokers: str, prefix: str, schemas: dict[str, Any], count_file: Path) -
             table[key] = encoder.encode("LeadState", outputs.lead_state(lead_id, memory, leads.due(memory, 2000)))
             folded += 1
 
+    partial = count_file.with_suffix(".partial")
+
     def tell() -> None:
         while True:
-            count_file.write_text(str(folded))
+            partial.write_text(str(folded))
+            partial.replace(count_file)
             time.sleep(0.1)
 
     threading.Thread(target=tell, daemon=True).start()

@@ -45,7 +45,7 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     arrived_at: int
     """When it came to stand in the log; later than received_at for what was imported."""
     body: bytes
-    """First 8 bytes of the SHA-256 of the event as canonical JSON: tells copies from conflicts."""
+    """First 8 bytes of the SHA-256 of record name and event as canonical JSON: tells copies from conflicts."""
     disputed: bool
     """Dated more than 72 h before it was received."""
     clock_ahead: bool
@@ -55,8 +55,6 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     details: dict[str, Any]
     at: tuple[int, int]
     """(index of the input topic, offset) of the record it came from."""
-    ref: int = -1
-    """The caller's handle for the batch at hand; means nothing afterwards."""
 
     @property
     def key(self) -> Key:
@@ -173,7 +171,6 @@ def to_fact(
     event: Mapping[str, Any],
     received_at: int,
     at: tuple[int, int] = (-1, -1),
-    ref: int = -1,
     arrived_at: int | None = None,
 ) -> Fact:
     """The fact that a decoded event is, received at `received_at`. Raises RefusedFact.
@@ -199,12 +196,11 @@ def to_fact(
         event["lead_id"],
         received_at,
         received_at if arrived_at is None else arrived_at,
-        sha256(msgspec.json.encode({"type": name, **event}, order="deterministic")).digest()[:8],
+        sha256(name.encode() + msgspec.json.encode(event, order="deterministic")).digest()[:8],
         disputed,
         clock_ahead,
         event["entered_by"],
         event["is_test"],
         {field: event[field] for field in _DETAILS[name]},
         at,
-        ref,
     )

@@ -36,7 +36,7 @@ class Outputs(NamedTuple):
 
 
 class RefusedByFold(NamedTuple):
-    """A fact for the dead letters. `fact.at` names its record; `fact.ref` is -1 for one of an earlier batch."""
+    """A fact for the dead letters. `fact.at` names its record."""
 
     fact: Fact
     reason: str
@@ -97,12 +97,20 @@ class LaneFold:
         """Takes facts, in whatever order. Gives back those that belong into the dead letters."""
         refused: list[RefusedByFold] = []
         counters = self.counters
+        counters["events"] += len(facts)
         for fact in facts:
             lead_id = fact.lead_id
             memory = self._memory(lead_id)
-            overdue = leads.overdue(memory)
+            overdue = leads.overdue(memory) if memory.announced else 0
             outcome = leads.receive(memory, fact, self._clock, self._agreement)
-            counters["events"] += 1
+            if outcome.changed:
+                if overdue or memory.announced:
+                    counters["overdue"] += leads.overdue(memory) - overdue
+                self._changed.add(lead_id)
+                if outcome.transitions or outcome.instances:
+                    self._tell(lead_id, outcome)
+                if memory.state.clocks:
+                    self._schedule(lead_id, memory)
             if outcome.copy:
                 counters["copies"] += 1
             if outcome.dropped is not None:
@@ -111,17 +119,9 @@ class LaneFold:
                 reason, detail, whose = outcome.refused
                 counters[f"refused.{reason}"] += 1
                 refused.append(RefusedByFold(whose, reason, detail))
-            if outcome.changed:
-                counters["overdue"] += leads.overdue(memory) - overdue
-                self._changed.add(lead_id)
-                self._tell(lead_id, memory, outcome)
-                self._schedule(lead_id, memory)
-        for fact in facts:
-            if fact.ref != -1 and not any(item.fact is fact for item in refused):
-                fact.ref = -1
         return refused
 
-    def _tell(self, lead_id: str, memory: Memory, outcome: leads.Outcome) -> None:
+    def _tell(self, lead_id: str, outcome: leads.Outcome) -> None:
         counters = self.counters
         for said in outcome.transitions:
             counters["transitions" if said.change == "stated" else f"transitions.{said.change}"] += 1

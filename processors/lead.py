@@ -19,8 +19,7 @@ from processors import lifecycle, sla
 from processors.agreement import Agreement
 from processors.facts import Fact, Key
 from processors.ids import event_hash
-from processors.lifecycle import Story
-from processors.state import Instance, Memory, State, Transition
+from processors.state import Instance, Memory, State, Story, Transition
 from processors.vocabulary import LATENESS
 from schemas.types import Change, SlaEventKind, Verdict
 
@@ -74,7 +73,7 @@ def receive(memory: Memory, fact: Fact, clock: int, agreement: Agreement) -> Out
     memory.seen += identity
     if fact.received_at > memory.newest_received_at:
         memory.newest_received_at = fact.received_at
-        if memory.tail:
+        if memory.tail and memory.tail[0].effective_at < fact.received_at - LATENESS:
             _fold_away(memory, clock, agreement)
     if fact.kind == "FactWithdrawn":
         return _withdraw(memory, fact, agreement)

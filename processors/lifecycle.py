@@ -15,15 +15,8 @@ from processors.agreement import Agreement
 from processors.facts import Fact
 from processors.ids import transition_id
 from processors.moves import Move
-from processors.state import Instance, Journey, State, Transition
+from processors.state import Journey, State, Story, Transition
 from processors.vocabulary import WORK
-
-
-class Story(msgspec.Struct, gc=False):
-    """What facts said, the latest per id."""
-
-    transitions: dict[str, Transition] = msgspec.field(default_factory=dict)
-    instances: dict[str, Instance] = msgspec.field(default_factory=dict)
 
 
 def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:

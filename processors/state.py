@@ -129,6 +129,13 @@ class State(msgspec.Struct, array_like=True):
         return other
 
 
+class Story(msgspec.Struct, gc=False):
+    """What facts said, the latest per id."""
+
+    transitions: dict[str, Transition] = msgspec.field(default_factory=dict)
+    instances: dict[str, Instance] = msgspec.field(default_factory=dict)
+
+
 class Memory(msgspec.Struct, array_like=True):
     """All that is kept of a lead: a checkpoint and the facts after it, in their order. What has been told follows from
     these by folding them again.

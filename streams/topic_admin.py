@@ -93,7 +93,9 @@ def ensure_topics(settings: Settings, patience: float = 60.0) -> dict[str, int]:
 
 
 def _wait_for(client: AdminClient, names: set[str]) -> Mapping[str, Any]:
-    for attempt in Retrying(stop=stop_after_delay(30), wait=wait_exponential_jitter(multiplier=0.05, max=1), reraise=True):
+    for attempt in Retrying(
+        stop=stop_after_delay(30), wait=wait_exponential_jitter(multiplier=0.05, max=1), reraise=True
+    ):
         with attempt:
             found = client.list_topics(timeout=10).topics
             missing = [name for name in names if name not in found or not found[name].partitions]
@@ -112,9 +114,7 @@ def _counts(counts: dict[str, int], topics: Topics) -> dict[str, int]:
 
 
 def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:
-    """Kafka's UUID of each topic; a re-created topic has another. The embedded broker has none: `embedded`."""
-    if not settings.transactions:
-        return dict.fromkeys(names, "embedded")
+    """Kafka's UUID of each topic; a re-created topic has another. The embedded broker has none and does not answer."""
     client = _admin(settings)  # it has to live until the futures are done
     described = client.describe_topics(TopicCollection(names), request_timeout=15)
     return {name: str(future.result(15).topic_id) for name, future in described.items()}

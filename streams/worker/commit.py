@@ -25,7 +25,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
@@ -96,16 +96,13 @@ class LaneLog:
         if self._settings.transactions:
             producer.begin_transaction()
         names = {topic: self._topics.name(topic) for topic in {message.topic for message in batch.messages}}
-        last = len(batch.messages) - 1
-        for index, (topic, key, value) in enumerate(batch.messages):
-            # The last record's delivery tells the broker's time. A failure of any other fails the transaction.
-            report = self._delivered if index == last else None if self._settings.transactions else self._failed
-            while True:
-                try:
-                    producer.produce(names[topic], value, key, self.number, on_delivery=report)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
+        *outputs, (topic, key, value) = batch.messages
+        # Within a transaction a failed delivery fails the commit; a call-back for each record would only cost time.
+        report = None if self._settings.transactions else self._failed
+        for name, output_key, output in outputs:
+            self._produce(names[name], output, output_key, report)
+        # The last record's delivery tells the broker's time.
+        self._produce(names[topic], value, key, self._delivered)
         if producer.flush(_SECONDS):
             raise BatonError(f"lane {self.number}: the broker took longer than {_SECONDS:.0f} s to take a batch")
         if self._settings.transactions:
@@ -115,6 +112,14 @@ class LaneLog:
         if self._failure is not None:
             raise self._failure
         return time.monotonic() - started
+
+    def _produce(self, topic: str, value: bytes, key: bytes | None, report: Any) -> None:
+        while True:
+            try:
+                self._producer.produce(topic, value, key, self.number, report)
+                return
+            except BufferError:  # the client's queue is full: wait for room, that is what bounds memory
+                self._producer.poll(0.1)
 
     def _group_offsets(self, positions: Mapping[str, int]) -> Sequence[TopicPartition]:
         return [

@@ -37,6 +37,11 @@ log = structlog.get_logger(__name__)
 _REOPEN_AFTER: Final = 1.0
 _ABSENT_FOR: Final = 30.0
 """Seconds after which a schema id that the registry did not know is asked for again."""
+_BEHIND: Final = 5_000
+"""Records of lag from which a lane counts as catching up."""
+_BEHIND_INTERVAL: Final = 2.0
+"""Seconds between commits of a lane that is catching up: nobody waits for it, and a lead is written once for more of its
+events."""
 _HEARTBEAT: Final = 30.0
 """Seconds after which an idle lane commits its position: keeps the broker's time known and the lane's clock durable."""
 
@@ -302,7 +307,10 @@ class Engine:
             return
         since = time.monotonic() - entry.committed_at
         claims = not entry.positions
-        if claims or (entry.lane.dirty and since >= self._settings.commit_interval) or since >= _HEARTBEAT:
+        interval = self._settings.commit_interval
+        if since >= interval and sum(self._lag(number, entry).values()) > _BEHIND:
+            interval = max(interval, _BEHIND_INTERVAL)
+        if claims or (entry.lane.dirty and since >= interval) or since >= _HEARTBEAT:
             batch = entry.lane.batch()
             entry.commit = asyncio.ensure_future(self._commit(number, entry, batch))
 

@@ -10,13 +10,16 @@ from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
 from processors.facts import Fact, RefusedFact, to_fact
-from schemas.catalog import CATALOG
+from schemas.catalog import CATALOG, on_topic
 from schemas.types import DeadLetter
 from schemas.wire import Decoder, WireError, schema_id
 from streams.config import ClockMode
 from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
 
 VERSION: Final = version("baton")
+
+
+_ALLOWED: Final = [frozenset(contract.name for contract in on_topic(topic)) for topic in INPUTS]
 
 
 class Record(Protocol):
@@ -81,6 +84,7 @@ class Intake:
         refused: list[Refused] = []
         ended: int | None = None
         live = self._clock is ClockMode.BROKER
+        allowed = _ALLOWED[topic]
         for record, arrived in zip(records, arrivals, strict=True):
             key, value = record.key, record.value
             if key == END_OF_INPUT_KEY and not live:
@@ -88,7 +92,7 @@ class Intake:
                 continue
             try:
                 name, event = self._decode(key, value)
-                if INPUTS[topic] not in CATALOG[name].topics:
+                if name not in allowed:
                     raise RefusedFact(
                         "wrong_topic", f"{name} belongs on {' or '.join(CATALOG[name].topics)}, not on {INPUTS[topic]}"
                     )
