@@ -34,7 +34,7 @@ def run(settings: Settings, port_file: Path | None) -> None:
     ):
         with attempt:
             Migrator(settings).require_current()
-    # A batch makes many small objects and no cycles: looking for those as often as by default costs up to a third of the time.
+    # A batch makes many small objects and no cycles: looking for those as often as by default is time lost.
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)
     with Registry(settings.registry_url, patience=0) as registry:  # the sink itself waits for it

@@ -45,8 +45,8 @@ def read_agreement(path: Path | None) -> Agreement:
         raise ConfigurationError(f"agreement {path}: {error}") from None
 
 
-def make_app(settings: Settings, engine: Engine) -> Any:
-    """The Faust app, wired to the engine."""
+def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
+    """The Faust app, wired to the engine. `folder`: where Faust, which keeps nothing there for us, may make its own."""
     driver.register()
     topics = Topics(settings.topic_prefix)
     app = faust.App(
@@ -67,7 +67,7 @@ def make_app(settings: Settings, engine: Engine) -> Any:
         broker_max_poll_interval=60.0,
         consumer_max_fetch_size=1 << 20,
         consumer_group_instance_id=settings.group_instance_id,
-        datadir=str(Path(tempfile.gettempdir()) / f"baton-worker-{os.getpid()}"),
+        datadir=folder,
     )
     app.lane_owner = engine
     inputs = app.topic(*(topics.name(topic) for topic in INPUTS), schema=driver.BatchSchema(), allow_empty=True)
@@ -111,7 +111,8 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     engine = Engine(settings, agreement, registry, Encoder({name: ids[name] for name in outputs}), decoder)
     server = web.serve(lambda: {**engine.status(), "pid": os.getpid()}, settings.bind, settings.metrics_port)
     web.write_port_file(port_file, {"port": server.port})
-    app = make_app(settings, engine)
+    scratch = tempfile.TemporaryDirectory(prefix="baton-worker-", ignore_cleanup_errors=True)
+    app = make_app(settings, engine, scratch.name)
     # Its own logging set-up would replace ours, and with it every line of the lanes.
     worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -122,3 +123,4 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     gc.set_threshold(100_000, 50, 100)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):
         worker.execute_from_commandline()
+    scratch.cleanup()
