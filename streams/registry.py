@@ -82,15 +82,17 @@ class Registry:
             for topic in contract.topics:
                 where = subject(topics.name(topic), contract)
                 try:
-                    number = self._register(where, contract.text)
+                    number = self._contested(
+                        lambda: int(self._client.register_schema(where, Schema(contract.text, "AVRO")))  # noqa: B023
+                    )
                 except SchemaRegistryError as error:
                     raise BatonError(f"schema registry {self.url} refuses {where}: {_refusal(error)}") from error
                 if found.setdefault(name, number) != number:
                     raise BatonError(f"schema registry {self.url} gives {name} different ids by subject")
         return found
 
-    def _register(self, where: str, text: str) -> int:
-        """Two processes that register the same at the same instant: one of them can be told of a conflict."""
+    def _contested(self, what: Callable[[], T]) -> T:
+        """Two processes that write the same at the same instant: one of them can be told of a conflict."""
         for attempt in Retrying(
             retry=retry_if_exception(_is_conflict),
             stop=stop_after_attempt(4),
@@ -98,7 +100,7 @@ class Registry:
             reraise=True,
         ):
             with attempt:
-                return self._call(lambda: int(self._client.register_schema(where, Schema(text, "AVRO"))))
+                return self._call(what)
         raise AssertionError("tenacity returns or raises")
 
     def require_compatibility(self, topics: Topics, names: Iterable[str]) -> None:
@@ -106,7 +108,7 @@ class Registry:
         for name in names:
             for topic in CATALOG[name].topics:
                 where = subject(topics.name(topic), CATALOG[name])
-                self._call(lambda: self._client.set_compatibility(where, COMPATIBILITY))  # noqa: B023
+                self._contested(lambda: self._client.set_compatibility(where, COMPATIBILITY))  # noqa: B023
 
     def text(self, schema_id: int) -> str | None:
         """The schema of an id as JSON text; None where the registry answers that there is none."""

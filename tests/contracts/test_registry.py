@@ -6,6 +6,7 @@ import copy
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from streams.errors import BatonError, UnavailableError
 from streams.registry import COMPATIBILITY, Registry
 from streams.topics import INPUTS, OUTPUTS, Topics
 from tests.contracts.records import TOUCH, touch
+from tests.real.fixtures import Cluster
 from tests.support.processes import free_port
 
 
@@ -278,3 +280,18 @@ def test_a_registry_that_fails_is_an_outage_never_an_unknown_schema() -> None:
             done.set()
             thread.join()
     assert len(served) > 1, "an outage is retried"
+
+
+def test_workers_that_start_together_may_all_set_the_compatibility(real_cluster: Cluster, topic_prefix: str) -> None:
+    """A real registry tells all but one of several at the same instant that the rule exists already."""
+    names = ["LeadCaptured", "TouchRecorded", "LeadState", "SlaEvent"]
+    with Registry(real_cluster.registry_url) as registry:
+        registry.ids(Topics(topic_prefix), names)
+
+    def require() -> None:
+        with Registry(real_cluster.registry_url) as registry:
+            registry.require_compatibility(Topics(topic_prefix), names)
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(require) for _ in range(8)]:
+            done.result(60)
