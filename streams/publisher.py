@@ -70,7 +70,7 @@ class Publisher:
                 "queue.buffering.max.kbytes": 65_536,
                 "message.max.bytes": LARGEST,
                 "message.timeout.ms": 120_000,
-                "compression.type": "none",  # aiokafka reads others only with a further library
+                "compression.type": "none",  # events are small and batches short-lived
                 "error_cb": self._troubled,
                 "log_level": 0,
             }
