@@ -38,8 +38,9 @@ def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
         note(state, journey, fact, move)
     for stage in move.enters:
         _enter(state, journey, stage, stage != move.enters[-1], fact, agreement, story)
-    if move.enters and move.enters[-1] == "recycled":
-        state.cooldown_until = fact.effective_at + agreement.cooldowns.get(fact.details.get("reason", ""), 0)
+    if move.enters and fact.kind == "LeadRecycled":
+        length = agreement.cooldowns.get(fact.details["reason"], 0)
+        state.cooldown_until = max(state.cooldown_until, fact.effective_at + length)
     for instance in sla.react(state, fact, move, agreement):
         story.instances[instance.instance_id] = instance
 

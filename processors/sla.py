@@ -81,7 +81,8 @@ def react(state: State, fact: Fact, move: Move, agreement: Agreement) -> list[In
 
 def _starts(state: State, fact: Fact, move: Move) -> bool:
     if fact.kind == "LeadCaptured" and fact.details["hand_raise"]:
-        return not state.clocks
+        # Nobody answers a merged or erased lead: its clock could only breach.
+        return not state.clocks and state.stage not in ("merged", "erased")
     # An implied entry never starts a clock, so only the last entered stage counts.
     return bool(move.enters) and move.enters[-1] == "mql" and not state.clocked and not state.answered
 

@@ -178,11 +178,24 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         return coordinator.generation, coordinator.member_id
 
 
+class _NeverRead(dict[Any, Any]):
+    """In place of Faust's memory of offsets read: it drops what lies before them, and so the first fetch after a lane was
+    sought back. Epochs and the lanes' own positions tell what was read.
+    """
+
+    def __missing__(self, tp: Any) -> None:
+        return None
+
+    def __setitem__(self, tp: Any, offset: Any) -> None:
+        return
+
+
 class LaneConsumer(stock.Consumer):
     """Faust's consumer, whose message is a batch and whose offsets are the lanes' own business."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._read_offset = _NeverRead()
         self.ready: frozenset[int] = frozenset()
         """Lanes that are restored: nothing is fetched for others."""
         self.owner: LaneOwner = self.app.lane_owner

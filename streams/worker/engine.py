@@ -22,7 +22,7 @@ from processors.agreement import Agreement
 from processors.lane import LaneFold
 from schemas.wire import Decoder, Encoder
 from streams.config import ClockMode, Settings
-from streams.errors import BatonError, UnavailableError
+from streams.errors import UnavailableError
 from streams.registry import Registry
 from streams.topics import INPUTS, Topics
 from streams.worker import measures, restore
@@ -315,13 +315,13 @@ class Engine:
             entry.commit = asyncio.ensure_future(self._commit(number, entry, batch))
 
     async def _commit(self, number: int, entry: OpenLane, batch: Batch) -> None:
-        metadata = None
-        if self._settings.transactions:
-            generation, member = assert_consumer(self.consumer).lane_thread.membership()
-            metadata = group_metadata(self._settings.group, generation, member, self._settings.group_instance_id)
         try:
+            metadata = None
+            if self._settings.transactions:
+                generation, member = assert_consumer(self.consumer).lane_thread.membership()
+                metadata = group_metadata(self._settings.group, generation, member, self._settings.group_instance_id)
             seconds = await self._blocking(entry.log.write, batch, metadata)
-        except (KafkaException, BatonError) as error:
+        except Exception as error:  # whatever it was, what is durable is right: the lane starts from there
             entry.commit = None
             if self.lanes.get(number) is entry:
                 await self._lost(number, error)
