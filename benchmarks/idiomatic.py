@@ -17,9 +17,9 @@ from typing import Any
 
 import faust
 
+from processors import ladder, outputs
 from processors import lead as leads
-from processors import outputs
-from processors.agreement import DEFAULT
+from processors.agreement import DEFAULTS
 from processors.facts import to_fact
 from processors.state import Memory, unpack
 from schemas.wire import Decoder, Encoder
@@ -55,15 +55,17 @@ def make(brokers: str, prefix: str, schemas: dict[str, Any], count_file: Path) -
             key = event.key
             record = table.get(key)
             memory = Memory() if record is None else unpack(decoder.decode(record)[1]["fold"])
-            outcome = leads.receive(memory, fact, 0, DEFAULT)
+            outcome = leads.receive(fact.lead_id, memory, fact, 0, DEFAULTS)
             lead_id = fact.lead_id
             for said in outcome.transitions:
                 value = encoder.encode("LeadTransition", outputs.lead_transition(lead_id, said, 0))
                 await transitions.send(key=key, value=value)
             for instance in outcome.instances:
-                value = encoder.encode("SlaEvent", outputs.sla_event(lead_id, instance, 0, 2000))
+                value = encoder.encode("SlaEvent", outputs.sla_event(lead_id, instance, DEFAULTS, 0, 2000))
                 await sla_events.send(key=key, value=value)
-            table[key] = encoder.encode("LeadState", outputs.lead_state(lead_id, memory, leads.due(memory, 2000)))
+            table[key] = encoder.encode(
+                "LeadState", outputs.lead_state(lead_id, memory, ladder.due(memory, DEFAULTS, 2000))
+            )
             folded += 1
 
     partial = count_file.with_suffix(".partial")

@@ -34,13 +34,14 @@ class LaneClock:
         self.handed_over(topic, broker_now)
 
     def ended(self, topic: str, at: int) -> None:
-        """An end-of-input mark: nothing received before `at` is still to come on this partition."""
-        self.handed_over(topic, at)
+        """An end-of-input mark: nothing received before or at `at` is still to come on this partition."""
+        self.handed_over(topic, at + 1)
 
     @property
     def now(self) -> int:
-        """Up to here time is certain."""
-        least = min(self.reached.values())
+        """Everything received up to and at this instant has been handed over."""
+        # Another record of the very millisecond that was reached may still come.
+        least = min(self.reached.values()) - 1
         if least > self._now:
             self._now = least
         return self._now

@@ -11,12 +11,12 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from processors.vocabulary import AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS
+from processors.vocabulary import AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS, TICK
 
-__all__ = ["RANK", "Fact", "RefusedFact", "check", "to_fact"]
+__all__ = ["RANK", "Fact", "Key", "RefusedFact", "check", "tick", "to_fact"]
 
-Key = tuple[int, int, str, str]
-"""Order of a lead's facts: effective_at, rank, source_system, event_id (by code point)."""
+Key = tuple[int, int, str, str, str]
+"""Order of facts: effective_at, rank, source_system, event_id (by code point); then the lead, for leads that merge."""
 
 
 class RefusedFact(ValueError):  # noqa: N818  # what it is, not that it is an error
@@ -55,10 +55,19 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     details: dict[str, Any]
     at: tuple[int, int]
     """(index of the input topic, offset) of the record it came from."""
+    via: tuple[str, ...] = ()
+    """Leads that passed it on after their merge, the first being the lead that the event names."""
+    circular: bool = False
+    """Of a LeadMerged: the survivor it names has merged, by earlier merges, into this lead."""
 
     @property
     def key(self) -> Key:
-        return (self.effective_at, self.rank, self.source_system, self.event_id)
+        return (self.effective_at, self.rank, self.source_system, self.event_id, self.lead_id)
+
+
+def tick(at: int, now: int) -> Fact:
+    """Stands for the lane clock having reached `at`: before every fact of that instant. `now`: the lane clock."""
+    return Fact(at, -1, "", "", TICK, "", at, now, b"", False, False, "system", False, {}, (-1, -1))
 
 
 _DETAILS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -111,11 +120,18 @@ _REASONS: Final[Mapping[str, frozenset[str]]] = {
 
 _ABSURD_AMOUNT: Final = 10**15
 """Ten trillion of a currency with cents: a slip of the decimal point, not a deal."""
-_LONGEST_ID: Final = 512
+_LONGEST: Final = 512
+"""Characters of any string that the fold keeps."""
+_MOST_FIELDS: Final = 100
+"""Names in a list of fields."""
 
 
 def _missing(name: str, field: str) -> NoReturn:
     raise RefusedFact("missing_field", f"{name}.{field} is empty: give a non-empty string")
+
+
+def _too_long(name: str, field: str, value: str) -> NoReturn:
+    raise RefusedFact("invalid_value", f"{name}.{field} has {len(value)} characters: at most {_LONGEST} are kept")
 
 
 def check(name: str, event: Mapping[str, Any]) -> None:
@@ -127,10 +143,17 @@ def check(name: str, event: Mapping[str, Any]) -> None:
         value = event[field]
         if not value:
             _missing(name, field)
-        if len(value) > _LONGEST_ID:
-            raise RefusedFact(
-                "invalid_value", f"{name}.{field} has {len(value)} characters: at most {_LONGEST_ID} are kept"
-            )
+    for field in ("event_id", "lead_id", "source_system", *_DETAILS[name]):
+        value = event[field]
+        if isinstance(value, str):
+            if len(value) > _LONGEST:
+                _too_long(name, field, value)
+        elif isinstance(value, list):
+            if len(value) > _MOST_FIELDS:
+                raise RefusedFact("invalid_value", f"{name}.{field} has {len(value)} names: at most {_MOST_FIELDS}")
+            for item in value:
+                if len(item) > _LONGEST:
+                    _too_long(name, field, item)
     lead_id = event["lead_id"]
     if lead_id[0] == "\0":
         raise RefusedFact("invalid_value", f"{name}.lead_id starts with a NUL, which is kept for control records")

@@ -13,12 +13,15 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final, NamedTuple
 
+from processors import ladder, outputs
 from processors import lead as leads
-from processors import outputs
-from processors.agreement import Agreement
+from processors.agreed import refusal
+from processors.agreement import Agreements
+from processors.erasure import ERASED_PREFIX, Erased
 from processors.facts import Fact
-from processors.state import Memory, unpack
-from processors.vocabulary import NEVER
+from processors.state import Memory, State, unpack
+from processors.telling import InstanceSaid, PassedOn
+from processors.vocabulary import DAY, NEVER
 from schemas.types import LeadState, LeadTransition, SlaEvent
 
 __all__ = ["LaneFold", "Outputs", "RefusedByFold"]
@@ -33,6 +36,8 @@ class Outputs(NamedTuple):
 
     transitions: list[LeadTransition]
     sla_events: list[SlaEvent]
+    passed_on: list[PassedOn]
+    """For other leads, on whatever lane they live."""
 
 
 class RefusedByFold(NamedTuple):
@@ -46,12 +51,21 @@ class RefusedByFold(NamedTuple):
 class LaneFold:
     """State of a lane. Not thread-safe: one owner.
 
-    `unpack_value`: the value of a lead-states record -> its `fold` bytes. `grace_ms`: see processors.clock.
+    `unpack_value`: the value of a lead-states record -> its `fold` bytes. `grace_ms`: see processors.clock. `erased`: how
+    erased leads are known again.
     """
 
-    def __init__(self, agreement: Agreement, unpack_value: Callable[[bytes], bytes], *, grace_ms: int = 2_000) -> None:
-        self._agreement = agreement
+    def __init__(
+        self,
+        agreements: Agreements,
+        unpack_value: Callable[[bytes], bytes],
+        erased: Erased,
+        *,
+        grace_ms: int = 2_000,
+    ) -> None:
+        self.agreements = agreements
         self._unpack_value = unpack_value
+        self._erased = erased
         self._grace = grace_ms
         self._restored: dict[str, bytes] = {}
         """Records as they were read back, of leads not touched since."""
@@ -60,11 +74,14 @@ class LaneFold:
         self._live: dict[str, Memory] = {}
         """Unpacked leads, the least recently touched first; those that are not written yet, and a few more."""
         self._changed: set[str] = set()
+        self._gone: set[str] = set()
+        """Leads erased since the last write."""
         self._due: list[tuple[int, str]] = []
         self._scheduled: dict[str, int] = {}
         self._clock = 0
         self._transitions: list[LeadTransition] = []
         self._sla_events: list[SlaEvent] = []
+        self._passed_on: list[PassedOn] = []
         self.counters: Counter[str] = Counter()
         """events, copies, transitions, sla.KIND, refused.REASON: since the lane's state began; overdue: breaches announced
         and still open now."""
@@ -75,6 +92,8 @@ class LaneFold:
     def restore(self, lead_id: str, value: bytes, next_deadline: int) -> None:
         """Puts back the last written state of a lead. `value`: the record's value, kept as it is until it is needed."""
         self._restored[lead_id] = value
+        if lead_id.startswith(ERASED_PREFIX):
+            self._erased.restore(lead_id)
         if next_deadline != NEVER:
             self._scheduled[lead_id] = next_deadline
             self._due.append((next_deadline, lead_id))
@@ -86,40 +105,72 @@ class LaneFold:
     def _memory(self, lead_id: str) -> Memory:
         memory = self._live.pop(lead_id, None)
         if memory is None:
-            packed = self._packed.get(lead_id)
-            if packed is None and (value := self._restored.get(lead_id)) is not None:
-                packed = self._unpack_value(value)
-            memory = Memory() if packed is None else unpack(packed)
+            memory = self._kept(lead_id) or self._kept(self._erased.name(lead_id)) or Memory()
         self._live[lead_id] = memory
         return memory
+
+    def _kept(self, name: str | None) -> Memory | None:
+        if name is None:
+            return None
+        packed = self._packed.get(name)
+        if packed is None and (value := self._restored.get(name)) is not None:
+            packed = self._unpack_value(value)
+        return None if packed is None else unpack(packed)
+
+    def look(self, lead_id: str) -> State:
+        """The lead as it stands; an empty state for one that is not known."""
+        return self._memory(lead_id).state
 
     def fold(self, facts: Sequence[Fact]) -> list[RefusedByFold]:
         """Takes facts, in whatever order. Gives back those that belong into the dead letters."""
         refused: list[RefusedByFold] = []
-        counters = self.counters
-        counters["events"] += len(facts)
+        self.counters["events"] += len(facts)
         for fact in facts:
-            lead_id = fact.lead_id
-            memory = self._memory(lead_id)
-            overdue = leads.overdue(memory) if memory.announced else 0
-            outcome = leads.receive(memory, fact, self._clock, self._agreement)
-            if outcome.changed:
-                if overdue or memory.announced:
-                    counters["overdue"] += leads.overdue(memory) - overdue
-                self._changed.add(lead_id)
-                if outcome.transitions or outcome.instances:
-                    self._tell(lead_id, outcome)
-                if memory.state.clocks:
-                    self._schedule(lead_id, memory)
-            if outcome.copy:
-                counters["copies"] += 1
-            if outcome.dropped is not None:
-                counters[f"refused.{outcome.dropped}"] += 1
+            unagreed = refusal(self.agreements.at(fact.effective_at), fact.kind, fact.details)
+            if unagreed is not None:
+                self.counters[f"refused.{unagreed[0]}"] += 1
+                refused.append(RefusedByFold(fact, *unagreed))
+                continue
+            memory = self._memory(fact.lead_id)
+            overdue = ladder.overdue(memory) if memory.announced else 0
+            outcome = leads.receive(fact.lead_id, memory, fact, self._clock, self.agreements)
+            self._take(fact.lead_id, memory, outcome, overdue)
             if outcome.refused is not None:
                 reason, detail, whose = outcome.refused
-                counters[f"refused.{reason}"] += 1
+                self.counters[f"refused.{reason}"] += 1
                 refused.append(RefusedByFold(whose, reason, detail))
         return refused
+
+    def fold_foreign(self, passed_on: Sequence[PassedOn]) -> None:
+        """Takes what leads that have merged into leads of this lane pass on to them."""
+        for into, fact, recalled, announced in passed_on:
+            memory = self._memory(into)
+            overdue = ladder.overdue(memory) if memory.announced else 0
+            outcome = leads.receive_foreign(into, memory, fact, recalled, announced, self._clock, self.agreements)
+            self.counters["recalled" if recalled else "received"] += 1
+            self._take(into, memory, outcome, overdue)
+
+    def _take(self, lead_id: str, memory: Memory, outcome: leads.Outcome, overdue: int) -> None:
+        counters = self.counters
+        if outcome.changed:
+            if overdue or memory.announced:
+                counters["overdue"] += ladder.overdue(memory) - overdue
+            self._changed.add(lead_id)
+            if outcome.transitions or outcome.instances:
+                self._tell(lead_id, outcome)
+            if outcome.passed_on:
+                counters["passed_on"] += len(outcome.passed_on)
+                self._passed_on += outcome.passed_on
+            # Only what changed can have come nearer; what has gone farther is seen when its entry surfaces.
+            near = ladder.nearest(memory, [said.instance for said in outcome.instances], self.agreements, self._grace)
+            if near is not None:
+                self._schedule(lead_id, near)
+            if outcome.erased:
+                self._gone.add(lead_id)
+        if outcome.copy:
+            counters["copies"] += 1
+        if outcome.dropped is not None:
+            counters[f"refused.{outcome.dropped}"] += 1
 
     def _tell(self, lead_id: str, outcome: leads.Outcome) -> None:
         counters = self.counters
@@ -129,24 +180,22 @@ class LaneFold:
         for instance in outcome.instances:
             self._tell_instance(lead_id, instance)
 
-    def _tell_instance(self, lead_id: str, said: leads.InstanceSaid) -> None:
-        record = outputs.sla_event(lead_id, said, self._clock, self._grace)
+    def _tell_instance(self, lead_id: str, said: InstanceSaid) -> None:
+        record = outputs.sla_event(lead_id, said, self.agreements, self._clock, self._grace)
         self.counters[f"sla.{said.kind}"] += 1
-        if said.kind == "breached" and record["notify"] and not record["is_test"]:
+        # A breach told together with a higher rung is a breach, though that rung is what notifies.
+        if said.kind == "breached" and self._clock - record["deadline"] <= DAY and not record["is_test"]:
             self.counters[f"breaches.{record['policy']}"] += 1
         self._sla_events.append(record)
 
-    def _schedule(self, lead_id: str, memory: Memory) -> None:
-        due = leads.due(memory, self._grace)
-        if due is None:
-            return
+    def _schedule(self, lead_id: str, due: int) -> None:
         scheduled = self._scheduled.get(lead_id)
         if scheduled is None or due < scheduled:
             self._scheduled[lead_id] = due
             heappush(self._due, (due, lead_id))
 
     def advance(self, clock: int) -> None:
-        """The lane clock reached `clock` (UTC milliseconds): announces every breach that is due, with its true time."""
+        """The lane clock reached `clock` (UTC milliseconds): tells everything that is due, with its true time."""
         if clock > self._clock:
             self._clock = clock
         heap = self._due
@@ -156,13 +205,13 @@ class LaneFold:
                 continue
             del self._scheduled[lead_id]
             memory = self._memory(lead_id)
-            fired = leads.fire(memory, self._clock, self._grace)
-            if fired:
-                self._changed.add(lead_id)
-                self.counters["overdue"] += 0 if memory.state.is_test else len(fired)
-                for said in fired:
-                    self._tell_instance(lead_id, said)
-            self._schedule(lead_id, memory)
+            overdue = ladder.overdue(memory)
+            outcome = leads.fire(lead_id, memory, self.agreements, self._clock, self._grace)
+            if outcome.changed:
+                self._take(lead_id, memory, outcome, overdue)
+            due = ladder.due(memory, self.agreements, self._grace)
+            if due is not None:
+                self._schedule(lead_id, due)
 
     @property
     def next_deadline(self) -> int:
@@ -176,20 +225,29 @@ class LaneFold:
 
     def drain(self) -> Outputs:
         """What was said since the last call."""
-        said = Outputs(self._transitions, self._sla_events)
-        self._transitions, self._sla_events = [], []
+        said = Outputs(self._transitions, self._sla_events, self._passed_on)
+        self._transitions, self._sla_events, self._passed_on = [], [], []
         return said
 
-    def changed(self) -> list[tuple[str, LeadState]]:
-        """The records of the leads that changed since the last call."""
-        records = []
+    def changed(self) -> list[tuple[str, LeadState | None]]:
+        """The records of the leads that changed since the last call, by key; None: the key is given up."""
+        records: list[tuple[str, LeadState | None]] = []
         for lead_id in self._changed:
             memory = self._live[lead_id]
-            record = outputs.lead_state(lead_id, memory, leads.due(memory, self._grace))
-            self._packed[lead_id] = record["fold"]
-            self._restored.pop(lead_id, None)
-            records.append((lead_id, record))
+            name = lead_id
+            if memory.erased_at:
+                name = self._erased.add(lead_id)
+                if lead_id in self._gone:
+                    records.append((lead_id, None))
+                    self._packed.pop(lead_id, None)
+                    self._restored.pop(lead_id, None)
+                    self._scheduled.pop(lead_id, None)
+            record = outputs.lead_state(name, memory, ladder.due(memory, self.agreements, self._grace))
+            self._packed[name] = record["fold"]
+            self._restored.pop(name, None)
+            records.append((name, record))
         self._changed.clear()
+        self._gone.clear()
         self._forget()
         return records
 

@@ -12,31 +12,17 @@ condition keeps an import into a live lane from closing the door on its own late
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from processors import lifecycle, sla
-from processors.agreement import Agreement
-from processors.facts import Fact, Key
-from processors.ids import event_hash
-from processors.state import Instance, Memory, State, Story, Transition
-from processors.vocabulary import LATENESS
-from schemas.types import Change, SlaEventKind, Verdict
+from msgspec.structs import replace
 
-
-class TransitionSaid(NamedTuple):
-    """A statement about a transition."""
-
-    change: Change
-    transition: Transition
-
-
-class InstanceSaid(NamedTuple):
-    """A statement about an SLA instance. `kind`: as in SlaEvent.avsc; `announced`: its breach has been told."""
-
-    kind: SlaEventKind
-    instance: Instance
-    announced: bool
+from processors import bots, ladder, lifecycle, telling
+from processors.agreement import Agreements
+from processors.facts import Fact, Key, tick
+from processors.ids import event_hash, holds
+from processors.state import Memory, State, Story
+from processors.telling import InstanceSaid, PassedOn, Said, TransitionSaid
+from processors.vocabulary import ABSORBED, DAY, LATENESS, MOST_TOUCHES
 
 
 class Outcome(NamedTuple):
@@ -44,139 +30,213 @@ class Outcome(NamedTuple):
 
     transitions: list[TransitionSaid]
     instances: list[InstanceSaid]
+    passed_on: list[PassedOn]
     changed: bool
     copy: bool = False
     refused: tuple[str, str, Fact] | None = None
     dropped: str | None = None
-    """Counted, kept nowhere: erased (came after LeadErased), disputed (a withdrawal that came too late)."""
+    """Counted, kept nowhere: disputed (a withdrawal that came too late), bot (one touch too many)."""
+    erased: bool = False
+    """The lead was erased by this fact: what was kept of it is gone."""
 
 
-_ENDING: Final[Mapping[Verdict, SlaEventKind]] = {
-    "met": "met",
-    "late_met": "late_met",
-    "breached_ended": "breached_ended",
-    "cancelled": "cancelled",
-    "transferred": "transferred",
-}
-"""How the end of a clock is told."""
-
-_NOTHING: Final = Outcome([], [], changed=False)
+_NOTHING = Outcome([], [], [], changed=False)
+_SILENT = Outcome([], [], [], changed=True)
 
 
-def receive(memory: Memory, fact: Fact, clock: int, agreement: Agreement) -> Outcome:
-    """Takes one fact. `clock`: the lane clock, UTC milliseconds."""
-    if memory.erased_at and fact.received_at > memory.erased_at:
-        return _NOTHING._replace(dropped="erased")
+def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Agreements) -> Outcome:
+    """Takes one fact that names this lead. `clock`: the lane clock, UTC milliseconds."""
     identity = event_hash(fact.source_system, fact.event_id)
-    if _contains(memory.seen, identity):
-        return _again(memory, fact, agreement)
+    if holds(memory.seen, identity):
+        return _again(lead_id, memory, fact, agreements)
+    if memory.erased_at:
+        memory.refused_erased += 1
+        return _SILENT._replace(
+            refused=("refused_erased", "the lead was erased: a person who returns gets a new lead id upstream", fact)
+        )
     memory.seen += identity
-    if fact.received_at > memory.newest_received_at:
-        memory.newest_received_at = fact.received_at
-        if memory.tail and memory.tail[0].effective_at < fact.received_at - LATENESS:
-            _fold_away(memory, clock, agreement)
+    _advance(lead_id, memory, fact.received_at, clock, agreements)
     if fact.kind == "FactWithdrawn":
-        return _withdraw(memory, fact, agreement)
+        return _withdraw(lead_id, memory, fact, agreements)
+    fact = _admit(memory, fact)
     if memory.withdrawn:
-        withdrawn_at = memory.withdrawn.get(_name(fact.source_system, fact.event_id))
-        if withdrawn_at is not None and fact.kind != "LeadErased" and fact.effective_at >= withdrawn_at - LATENESS:
-            return _NOTHING._replace(changed=True)
-    if fact.kind == "LeadErased":
-        memory.erased_at = fact.received_at
-    if fact.effective_at < memory.checkpoint:
-        # Only a forward that lagged by more than 72 h or an import that broke its own order comes here.
-        fact.effective_at = memory.checkpoint
-        fact.disputed = True
-    return _take(memory, fact, agreement)
+        withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id), ())
+        memory.disputed += sum(fact.effective_at < at - LATENESS for at in withdrawals)
+    outcome = _take(lead_id, memory, fact, agreements)
+    if fact.kind == "LeadErased" and memory.state.stage == "erased":
+        _erase(memory, fact, identity)
+        return outcome._replace(erased=True)
+    return outcome
 
 
-def _contains(seen: bytes, identity: bytes) -> bool:
-    at = seen.find(identity)
-    while at >= 0:
-        if not at & 7:
-            return True
-        at = seen.find(identity, at + 1)
-    return False
+def receive_foreign(
+    lead_id: str,
+    memory: Memory,
+    fact: Fact,
+    recalled: bool,
+    announced: dict[str, tuple[int, int]],
+    clock: int,
+    agreements: Agreements,
+) -> Outcome:
+    """Takes a fact of a lead that has merged into this one, or gives it back (`recalled`)."""
+    if memory.erased_at:
+        if recalled or fact.kind == ABSORBED:
+            return _NOTHING
+        memory.refused_erased += 1
+        return _SILENT
+    if fact.lead_id == lead_id:
+        return _come_home(lead_id, memory, fact, recalled, agreements)
+    if holds(memory.foreign, _foreign_hash(fact)):
+        return _NOTHING
+    place = _place(memory, fact.lead_id, fact.source_system, fact.event_id)
+    if recalled:
+        if place is None:
+            return _NOTHING
+        return _refold(lead_id, memory, memory.tail[:place] + memory.tail[place + 1 :], agreements)
+    for instance_id, told in announced.items():
+        memory.announced.setdefault(instance_id, told)
+    _advance(lead_id, memory, fact.received_at, clock, agreements)
+    fact = _admit(memory, fact)
+    if place is None:
+        return _take(lead_id, memory, fact, agreements)
+    place = _place(memory, fact.lead_id, fact.source_system, fact.event_id)
+    if place is None or memory.tail[place] == fact:
+        return _NOTHING
+    return _refold(lead_id, memory, _replaced(memory.tail, place, fact), agreements)
+
+
+def _come_home(lead_id: str, memory: Memory, fact: Fact, recalled: bool, agreements: Agreements) -> Outcome:
+    """The snapshot of this lead's own merge: the lead that it merged into has, by earlier merges, merged into it."""
+    place = _place(memory, lead_id, fact.source_system, fact.event_id)
+    if place is None or memory.tail[place].circular != recalled:
+        return _NOTHING
+    return _refold(
+        lead_id, memory, _replaced(memory.tail, place, replace(memory.tail[place], circular=not recalled)), agreements
+    )
 
 
 def _name(source_system: str, event_id: str) -> str:
     return f"{len(source_system)}:{source_system}{event_id}"
 
 
-def _place(memory: Memory, source_system: str, event_id: str) -> int | None:
-    for place, fact in enumerate(memory.tail):
-        if fact.event_id == event_id and fact.source_system == source_system:
-            return place
-    return None
-
-
-def _take(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
-    tail = memory.tail
-    if tail and fact.key < tail[-1].key:
-        at = bisect_left(tail, fact.key, key=_key)
-        return _refold(memory, [*tail[:at], fact, *tail[at:]], agreement)
-    head = memory.head
-    if head is None:
-        head = memory.head = memory.base.copied() if memory.base is not None else State()
-    clocks = dict(head.clocks)
-    story = Story()
-    lifecycle.apply(head, fact, agreement, story)
-    tail.append(fact)
-    # What the last fact says about a transition is its entry, or the confirmation of an earlier one.
-    transitions = [
-        TransitionSaid("corrected" if transition.confirmed else "stated", transition)
-        for transition in story.transitions.values()
-    ]
-    instances: list[InstanceSaid] = []
-    for identity, instance in story.instances.items():
-        _say_instance(memory, instances, clocks.get(identity), instance)
-    return Outcome(transitions, instances, changed=True)
+def _foreign_hash(fact: Fact) -> bytes:
+    return event_hash(f"{len(fact.lead_id)}:{fact.lead_id}{fact.source_system}", fact.event_id)
 
 
 def _key(fact: Fact) -> Key:
     return fact.key
 
 
-def _again(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
+def _place(memory: Memory, lead_id: str, source_system: str, event_id: str) -> int | None:
+    for place, fact in enumerate(memory.tail):
+        if fact.event_id == event_id and fact.source_system == source_system and fact.lead_id == lead_id:
+            return place
+    return None
+
+
+def _advance(lead_id: str, memory: Memory, received_at: int, clock: int, agreements: Agreements) -> None:
+    if received_at > memory.newest_received_at:
+        memory.newest_received_at = received_at
+        if memory.tail and memory.tail[0].effective_at < received_at - LATENESS:
+            _fold_away(lead_id, memory, clock, agreements)
+
+
+def _admit(memory: Memory, fact: Fact) -> Fact:
+    """The fact in the place that it may take."""
+    if fact.effective_at >= memory.checkpoint:
+        return fact
+    # Only a forward that lagged by more than 72 h or an import that broke its own order comes here.
+    return replace(fact, effective_at=memory.checkpoint, disputed=True)
+
+
+def _is_void(memory: Memory, fact: Fact) -> bool:
+    """Whether the fact was withdrawn in time. Of several withdrawals the one received first counts."""
+    withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id))
+    return bool(withdrawals) and fact.effective_at >= withdrawals[0] - LATENESS and fact.kind != "LeadErased"  # type: ignore[index]
+
+
+def _take(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
+    tail = memory.tail
+    if fact.kind == "TouchRecorded" and len(tail) >= MOST_TOUCHES:
+        outcome = _take_thinned(lead_id, memory, fact, agreements)
+        if outcome is not None:
+            return outcome
+    if tail and fact.key < tail[-1].key:
+        at = bisect_left(tail, fact.key, key=_key)
+        return _refold(lead_id, memory, [*tail[:at], fact, *tail[at:]], agreements)
+    head = memory.head
+    if head is None:
+        head = memory.head = memory.base.copied() if memory.base is not None else State()
+    tail.append(fact)
+    if memory.withdrawn and not fact.via and _is_void(memory, fact):
+        return _SILENT
+    clocks = dict(head.clocks)
+    story = Story()
+    lifecycle.apply(lead_id, head, fact, agreements, story, _ids_before(lead_id, memory, fact))
+    return Outcome(*telling.first_told(memory, clocks, story), changed=True)
+
+
+def _take_thinned(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome | None:
+    """Takes a touch where the day may hold too many; None: it does not."""
+    day = fact.effective_at // DAY
+    tail = list(memory.tail)
+    insort(tail, fact, key=_key)
+    folded_day, folded = memory.folded_touches
+    gone = bots.dropped(tail, day, folded if folded_day == day else 0)
+    if not gone:
+        return None
+    memory.dropped_touches += len(gone)
+    quiet = tail[-1] is fact and memory.state.merged_into is None and bots.says_nothing(fact)
+    quiet = quiet and all(bots.says_nothing(tail[place]) for place in gone)
+    kept = [item for place, item in enumerate(tail) if place not in gone]
+    if quiet and memory.head is not None and memory.head.wake is None:
+        memory.tail = kept
+        return _SILENT._replace(dropped="bot")
+    return _refold(lead_id, memory, kept, agreements)._replace(dropped="bot")
+
+
+def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     """An event id that was seen before: a copy, or another body under a known id."""
-    place = _place(memory, fact.source_system, fact.event_id)
+    place = _place(memory, lead_id, fact.source_system, fact.event_id)
     if place is None:
         return _NOTHING._replace(copy=True)
     known = memory.tail[place]
-    if fact.body == known.body:
-        if fact.received_at < known.received_at:
-            # Of copies the earliest receipt counts, whichever is processed first.
-            return _refold(memory, _replaced(memory.tail, place, fact), agreement)._replace(copy=True)
-        return _NOTHING._replace(copy=True)
     first, other = (fact, known) if (fact.received_at, fact.body) < (known.received_at, known.body) else (known, fact)
+    copy = fact.body == known.body
     refused = (
         "event_id_conflict",
         "another body under an event_id that this lead already has: give each event its own id within source_system",
         other,
     )
-    if first is known:
-        return _NOTHING._replace(refused=refused)
-    return _refold(memory, _replaced(memory.tail, place, fact), agreement)._replace(refused=refused)
+    # Of copies the earliest receipt counts, whichever is processed first.
+    outcome = (
+        _NOTHING
+        if first is known
+        else _refold(lead_id, memory, _replaced(memory.tail, place, _admit(memory, fact)), agreements)
+    )
+    return outcome._replace(copy=True) if copy else outcome._replace(refused=refused)
 
 
-def _withdraw(memory: Memory, fact: Fact, agreement: Agreement) -> Outcome:
+def _withdraw(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     source_system = fact.details["withdrawn_source_system"] or fact.source_system
     event_id = fact.details["withdrawn_event_id"]
-    place = _place(memory, source_system, event_id)
+    name = _name(source_system, event_id)
+    place = _place(memory, lead_id, source_system, event_id)
     if place is None:
-        if _name(source_system, event_id) in memory.withdrawn:
-            return _NOTHING
-        if _contains(memory.seen, event_hash(source_system, event_id)):
+        if holds(memory.seen, event_hash(source_system, event_id)) and name not in memory.withdrawn:
             memory.disputed += 1  # folded away: it was effective more than 72 h before
-            return _NOTHING._replace(changed=True, dropped="disputed")
-        memory.withdrawn[_name(source_system, event_id)] = fact.received_at
-        return _NOTHING._replace(changed=True)
+            return _SILENT._replace(dropped="disputed")
+        insort(memory.withdrawn.setdefault(name, []), fact.received_at)
+        return _SILENT
     withdrawn = memory.tail[place]
-    if withdrawn.kind == "LeadErased" or withdrawn.effective_at < fact.received_at - LATENESS:
+    late = withdrawn.kind == "LeadErased" or withdrawn.effective_at < fact.received_at - LATENESS
+    if late:
         memory.disputed += 1
-        return _NOTHING._replace(changed=True, dropped="disputed")
-    memory.withdrawn[_name(source_system, event_id)] = fact.received_at
-    return _refold(memory, memory.tail[:place] + memory.tail[place + 1 :], agreement)
+    before = None if _is_void(memory, withdrawn) or late else _folded(lead_id, memory, agreements)[1]
+    insort(memory.withdrawn.setdefault(name, []), fact.received_at)
+    if before is None:
+        return _SILENT._replace(dropped="disputed") if late else _SILENT
+    return _retold(lead_id, memory, before, agreements)
 
 
 def _replaced(tail: list[Fact], place: int, fact: Fact) -> list[Fact]:
@@ -186,76 +246,66 @@ def _replaced(tail: list[Fact], place: int, fact: Fact) -> list[Fact]:
     return out
 
 
-def _folded(memory: Memory, tail: list[Fact], agreement: Agreement) -> tuple[State, Story]:
-    """The checkpoint after `tail`, and what `tail` says."""
+def _ids_before(lead_id: str, memory: Memory, fact: Fact) -> bytes:
+    """For a LeadMerged: 8 bytes for each event id that the lead had before it in the order."""
+    if fact.kind != "LeadMerged":
+        return b""
+    later = {
+        event_hash(item.source_system, item.event_id)
+        for item in memory.tail
+        if item.key > fact.key and item.lead_id == lead_id
+    }
+    ids = {memory.seen[at : at + 8] for at in range(0, len(memory.seen), 8)}
+    return b"".join(sorted(ids - later))
+
+
+def _folded(lead_id: str, memory: Memory, agreements: Agreements) -> tuple[State, Story]:
+    """The checkpoint after the tail, and what the tail says."""
     head = memory.base.copied() if memory.base is not None else State()
     story = Story()
-    for fact in tail:
-        lifecycle.apply(head, fact, agreement, story)
+    for fact in memory.tail:
+        if memory.withdrawn and not fact.via and _is_void(memory, fact):
+            continue
+        lifecycle.apply(lead_id, head, fact, agreements, story, _ids_before(lead_id, memory, fact))
     return head, story
 
 
-def _refold(memory: Memory, tail: list[Fact], agreement: Agreement) -> Outcome:
-    """Puts `tail` in place of the tail: corrects or takes back what the old one said and the new one does not."""
-    _, before = _folded(memory, memory.tail, agreement)
-    head, after = _folded(memory, tail, agreement)
+def _refold(lead_id: str, memory: Memory, tail: list[Fact], agreements: Agreements) -> Outcome:
+    """Puts `tail` in place of the tail."""
+    _, before = _folded(lead_id, memory, agreements)
     memory.tail = tail
-    memory.head = head if tail else None
-    base = memory.base or State()
-    implied = {transition.transition_id: transition for transition in base.implied.values()}
-    transitions: list[TransitionSaid] = []
-    for identity, gone in before.transitions.items():
-        if identity not in after.transitions:
-            # Confirmed by a fact that is gone, the entry itself still stands in the checkpoint.
-            standing = implied.get(identity)
-            transitions.append(
-                TransitionSaid("retracted", gone) if standing is None else TransitionSaid("corrected", standing)
-            )
-    for identity, transition in after.transitions.items():
-        earlier = before.transitions.get(identity) or implied.get(identity)
-        if earlier is None:
-            transitions.append(TransitionSaid("stated", transition))
-        elif earlier != transition:
-            transitions.append(TransitionSaid("corrected", transition))
-    instances: list[InstanceSaid] = []
-    for identity, ended in before.instances.items():
-        if identity not in after.instances:
-            _say_instance(memory, instances, ended, base.clocks.get(identity))
-    for identity, instance in after.instances.items():
-        _say_instance(memory, instances, before.instances.get(identity) or base.clocks.get(identity), instance)
-    return Outcome(transitions, instances, changed=True)
+    return _retold(lead_id, memory, before, agreements)
 
 
-def _say_instance(memory: Memory, clocks: list[InstanceSaid], before: Instance | None, now: Instance | None) -> None:
-    """Tells how an instance changed; `now` None: it never was."""
-    if before == now:
-        return
-    announced = before is not None and memory.announced.get(before.instance_id) == before.deadline
-    if now is None:
-        if before is not None:
-            memory.announced.pop(before.instance_id, None)
-            clocks.append(InstanceSaid("retracted", before, announced))
-        return
-    identity = now.instance_id
-    # An announced breach stays true under an earlier deadline; a later one has to be waited for anew.
-    verdict = sla.verdict(now, announced and now.deadline <= memory.announced[identity])
-    if announced and verdict in ("met", "cancelled", "open"):
-        del memory.announced[identity]
-        clocks.append(InstanceSaid("breach_retracted", now, announced=False))
-        return
-    if announced:
-        memory.announced[identity] = now.deadline
-    kind: SlaEventKind
-    if before is None and now.open:
-        kind = "started"
-    elif now.open or (before is not None and not before.open and verdict == sla.verdict(before, announced)):
-        kind = "amended"
-    else:
-        kind = _ENDING[verdict]
-    clocks.append(InstanceSaid(kind, now, announced))
+def _retold(lead_id: str, memory: Memory, before: Story, agreements: Agreements) -> Outcome:
+    head, after = _folded(lead_id, memory, agreements)
+    memory.head = head if memory.tail else None
+    said: Said = telling.retold(memory, before, after)
+    return Outcome(*said, changed=True)
 
 
-def _fold_away(memory: Memory, clock: int, agreement: Agreement) -> None:
+def _erase(memory: Memory, fact: Fact, identity: bytes) -> None:
+    """What is left of an erased lead: that it was, and counts."""
+    state = memory.state
+    memory.base = State(
+        stage="erased",
+        cycle=state.cycle,
+        sequence=state.sequence,
+        stage_entered_at=state.stage_entered_at,
+        is_test=state.is_test,
+        refusals=dict(state.refusals),
+    )
+    memory.head = None
+    memory.tail = []
+    memory.checkpoint = fact.effective_at
+    memory.announced = {}
+    memory.withdrawn = {}
+    memory.seen = identity
+    memory.foreign = b""
+    memory.erased_at = fact.received_at
+
+
+def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements) -> None:
     """Moves what is final from the tail into the checkpoint. Says nothing: it was all told before."""
     limit = clock - LATENESS
     horizon = min(memory.newest_received_at - LATENESS, limit)
@@ -265,8 +315,7 @@ def _fold_away(memory: Memory, clock: int, agreement: Agreement) -> None:
     final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     early = next((place for place in range(final) if tail[place].arrived_at >= limit), final)
     if early < final:
-        final = early
-        horizon = min(horizon, tail[final].effective_at)
+        horizon = min(horizon, tail[early].effective_at)
         final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     if not final:
         return
@@ -276,45 +325,35 @@ def _fold_away(memory: Memory, clock: int, agreement: Agreement) -> None:
     else:
         memory.base = memory.base or State()
         for fact in tail[:final]:
-            lifecycle.apply(memory.base, fact, agreement, Story())
+            if not (memory.withdrawn and not fact.via and _is_void(memory, fact)):
+                ids = _ids_before(lead_id, memory, fact)
+                lifecycle.apply(lead_id, memory.base, fact, agreements, Story(), ids)
+    for fact in tail[:final]:
+        if fact.via:
+            memory.foreign += _foreign_hash(fact)
+        elif memory.withdrawn:
+            memory.withdrawn.pop(_name(fact.source_system, fact.event_id), None)
+        if fact.kind == "TouchRecorded":
+            day, count = memory.folded_touches
+            at = fact.effective_at // DAY
+            memory.folded_touches = (at, count + 1 if at == day else 1)
     del tail[:final]
     if memory.announced:
         # An announcement is kept while its clock may still change.
-        _, story = _folded(memory, tail, agreement)
+        _, story = _folded(lead_id, memory, agreements)
         open_clocks = memory.base.clocks if memory.base is not None else {}
         memory.announced = {
-            identity: deadline
-            for identity, deadline in memory.announced.items()
+            identity: told
+            for identity, told in memory.announced.items()
             if identity in open_clocks or identity in story.instances
         }
 
 
-def due(memory: Memory, grace_ms: int) -> int | None:
-    """When the lane clock must look at this lead next; None: never."""
-    clocks = memory.state.clocks
-    if not clocks:
-        return None
-    deadlines = [
-        clock.deadline + grace_ms
-        for clock in clocks.values()
-        if memory.announced.get(clock.instance_id) != clock.deadline
-    ]
-    return min(deadlines, default=None)
-
-
-def overdue(memory: Memory) -> int:
-    """Open instances whose breach has been announced; none of a test lead."""
-    if not memory.announced or memory.state.is_test:
-        return 0
-    announced = memory.announced
-    return sum(announced.get(clock.instance_id) == clock.deadline for clock in memory.state.clocks.values())
-
-
-def fire(memory: Memory, clock: int, grace_ms: int) -> list[InstanceSaid]:
-    """Announces the breach of each open instance whose deadline plus grace is not after the lane clock."""
-    clocks: list[InstanceSaid] = []
-    for instance in memory.state.clocks.values():
-        if instance.deadline + grace_ms <= clock and memory.announced.get(instance.instance_id) != instance.deadline:
-            memory.announced[instance.instance_id] = instance.deadline
-            clocks.append(InstanceSaid("breached", instance, announced=True))
-    return clocks
+def fire(lead_id: str, memory: Memory, agreements: Agreements, clock: int, grace_ms: int) -> Outcome:
+    """The lane clock has reached `clock`: starts the wake clock that has come due, and tells every rung that has."""
+    outcome = _NOTHING
+    wake = memory.state.wake
+    if wake is not None and wake[0] + grace_ms <= clock:
+        outcome = _take(lead_id, memory, tick(wake[0], clock), agreements)
+    fired = ladder.fire(memory, agreements, clock, grace_ms)
+    return Outcome(outcome.transitions, outcome.instances + fired, outcome.passed_on, outcome.changed or bool(fired))

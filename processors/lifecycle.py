@@ -8,41 +8,95 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
-from processors import moves, sla
-from processors.agreement import Agreement
+from processors import merging, moves, sla
+from processors.agreement import Agreement, Agreements
 from processors.facts import Fact
-from processors.ids import transition_id
+from processors.ids import event_hash, holds, transition_id
 from processors.moves import Move
 from processors.state import Journey, State, Story, Transition
-from processors.vocabulary import WORK
+from processors.touches import NO_TOUCH, Touch, touch_of
+from processors.vocabulary import ABSORBED, REDIRECTED_NEVER, TICK, WORK
 
 
-def apply(state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
-    """Applies `fact`, which must follow in order all that `state` has seen, and adds what it says to `story`."""
+def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story, ids: bytes = b"") -> None:
+    """Applies `fact`, which must follow in order all that `state` has seen, and adds what it says to `story`.
+
+    `ids`: 8 bytes for each event id that the lead had folded before; read for a LeadMerged alone.
+    """
+    if state.wake is not None and state.wake[0] <= fact.effective_at:
+        _wake(lead_id, state, fact, agreements, story)
+    kind = fact.kind
+    if kind == TICK:
+        return
+    if state.merged_into is not None and kind not in REDIRECTED_NEVER:
+        merging.pass_on(lead_id, fact, state.merged_into, story)
+        return
+    if kind == ABSORBED:
+        _absorb(lead_id, state, fact, agreements, story)
+        return
+    if state.absorbed or fact.via:
+        # Known under another lead's name: what was exported anew under the survivor's key after the merge is a copy.
+        identity = event_hash(fact.source_system, fact.event_id)
+        if holds(state.absorbed, identity):
+            return
+        if fact.via:
+            state.absorbed += identity
+    agreement = agreements.at(fact.effective_at)
     if fact.is_test:
         state.is_test = True
-    move = moves.decide(state, fact)
+    move = moves.decide(state, fact, agreement.attempts)
+    if kind == "LeadMerged" and move.refusal != "illegal":
+        merging.hand_over(lead_id, state, fact, ids, story)
     if move.refusal is not None:
         state.refusals[move.refusal] = state.refusals.get(move.refusal, 0) + 1
         if move.confirms is not None:
-            _confirm(state, move.confirms, fact, story)
+            _confirm(state, move.confirms, story)
     if move.new_cycle:
         _new_cycle(state)
     elif move.reopens:
         state.attempts, state.contact, state.answered, state.clocked = 0, False, False, False
     journey = _journey(state)
-    note = _NOTES.get(fact.kind)
+    before = sla.Before(state)
+    touch = touch_of(fact) if kind == "TouchRecorded" else NO_TOUCH
+    note = _NOTES.get(kind)
     if note is not None:
-        note(state, journey, fact, move)
+        note(state, journey, fact, move, touch)
     for stage in move.enters:
-        _enter(state, journey, stage, stage != move.enters[-1], fact, agreement, story)
-    if move.enters and fact.kind == "LeadRecycled":
+        _enter(lead_id, state, journey, stage, stage != move.enters[-1], fact, agreement, story)
+    if move.enters and kind == "LeadRecycled":
         length = agreement.cooldowns.get(fact.details["reason"], 0)
         state.cooldown_until = max(state.cooldown_until, fact.effective_at + length)
-    for instance in sla.react(state, fact, move, agreement):
-        story.instances[instance.instance_id] = instance
+    if kind == "LeadErased":
+        state.merged_into = None
+    if kind != "LeadMerged":
+        sla.react(lead_id, state, before, fact, touch, move, agreements, agreement, story)
+
+
+def _wake(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
+    """The wake date has come before `fact`, and the lead is still in nurture: its clock starts then."""
+    if state.wake is not None:
+        at, event_id, source_system = state.wake
+        state.wake = None
+        cause = replace(fact, kind="LeadNurtured", event_id=event_id, source_system=source_system, effective_at=at)
+        sla.start(lead_id, "wake", state, cause, agreements.at(at), story)
+
+
+def _absorb(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
+    snapshot = merging.snapshot_of(fact)
+    if snapshot is None or state.stage == "erased":
+        return
+    entered = merging.unite(state, snapshot)
+    journey = _journey(state)
+    merging.unite_journeys(journey, snapshot.state)
+    agreement = agreements.at(fact.effective_at)
+    if entered is not None:
+        _enter(lead_id, state, journey, entered, False, fact, agreement, story)
+    merging.move_clocks(state, snapshot.state, fact, agreements, story)
+    merging.settle(state, snapshot.state, fact, entered, story)
+    if entered is not None:
+        sla.start(lead_id, "stage_age", state, fact, agreement, story, key=entered)
 
 
 def _new_cycle(state: State) -> None:
@@ -61,17 +115,24 @@ def _journey(state: State) -> Journey:
 
 
 def _enter(
-    state: State, journey: Journey, stage: str, implied: bool, fact: Fact, agreement: Agreement, story: Story
+    lead_id: str,
+    state: State,
+    journey: Journey,
+    stage: str,
+    implied: bool,
+    fact: Fact,
+    agreement: Agreement,
+    story: Story,
 ) -> None:
     state.sequence += 1
     transition = Transition(
-        transition_id=transition_id(fact.lead_id, fact.source_system, fact.event_id, stage),
+        transition_id=transition_id(lead_id, fact.source_system, fact.event_id, stage),
         cycle=state.cycle,
         sequence=state.sequence,
         from_stage=state.stage or None,
         to_stage=stage,
         entered_at=fact.effective_at,
-        event_type=fact.kind,
+        event_type="LeadMerged" if fact.kind == ABSORBED else fact.kind,
         event_id=fact.event_id,
         source_system=fact.source_system,
         entered_by=fact.entered_by,
@@ -88,6 +149,8 @@ def _enter(
         is_test=state.is_test,
     )
     story.transitions[transition.transition_id] = transition
+    if state.stage == "nurture" and fact.kind != ABSORBED:
+        state.wake = None
     state.stage = stage
     state.stage_entered_at = fact.effective_at
     journey.entered.setdefault(stage, fact.effective_at)
@@ -99,17 +162,17 @@ def _enter(
         state.implied.pop(stage, None)
 
 
-def _confirm(state: State, stage: str, fact: Fact, story: Story) -> None:
+def _confirm(state: State, stage: str, story: Story) -> None:
     implied = state.implied.pop(stage, None)
     if implied is not None:
-        confirmed = msgspec.structs.replace(implied, confirmed=True)
+        confirmed = replace(implied, confirmed=True)
         story.transitions[implied.transition_id] = confirmed
         journey = _journey(state)
         if stage in journey.implied:
             journey.implied.remove(stage)
 
 
-def _note_captured(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_captured(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     if state.first_captured_at is None:
         state.first_captured_at = fact.effective_at
         state.source = fact.details["source"]
@@ -120,11 +183,11 @@ def _note_captured(state: State, journey: Journey, fact: Fact, move: Move) -> No
             journey.hand_raised_at = fact.effective_at
 
 
-def _note_scored(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_scored(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     state.grade = journey.grade = fact.details["grade"]
 
 
-def _note_assigned(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_assigned(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     state.owner = journey.owner = fact.details["owner"]
     state.owner_kind = fact.details["owner_kind"]
     state.team = journey.team = fact.details["team"]
@@ -134,31 +197,38 @@ def _note_assigned(state: State, journey: Journey, fact: Fact, move: Move) -> No
             journey.first_assigned_at = fact.effective_at
 
 
-def _note_touch(state: State, journey: Journey, fact: Fact, move: Move) -> None:
-    if sla.is_attempt(fact):
+def _note_touch(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
+    if not touch.human:
+        return
+    if touch.attempt:
         state.attempts += 1
         _work(state, "attempting")
-    if sla.is_contact(fact):
+    if touch.contact:
         state.contact = True
         _work(state, "connected")
-    if sla.is_human(fact) and fact.details["channel"] == "meeting":
+    if touch.meeting:
         _work(state, "meeting_set")
-    if journey.first_touched_at is None and sla.is_response(fact):
-        journey.first_touched_at = fact.effective_at
+    if touch.response:
+        state.answered = True
+        if journey.first_touched_at is None:
+            journey.first_touched_at = fact.effective_at
 
 
-def _note_nurtured(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_nurtured(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     if move.enters or state.stage == "nurture":
-        state.wake_date = fact.details["wake_date"]
+        wake_date = fact.details["wake_date"]
+        state.wake = (
+            None if wake_date is None else (max(wake_date, fact.effective_at), fact.event_id, fact.source_system)
+        )
 
 
-def _note_opened(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_opened(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     opportunity = fact.details["opportunity_id"]
     if opportunity not in state.opportunities and move.refusal != "illegal":
         state.opportunities[opportunity] = (state.cycle, "open")
 
 
-def _note_closed(state: State, journey: Journey, fact: Fact, move: Move) -> None:
+def _note_closed(state: State, journey: Journey, fact: Fact, move: Move, touch: Touch) -> None:
     status = fact.details.get("stage_status") or ("won" if fact.kind == "OpportunityWon" else "lost")
     opportunity = fact.details["opportunity_id"]
     known = state.opportunities.get(opportunity)
@@ -175,7 +245,7 @@ def _work(state: State, reached: str) -> None:
     state.work = max(state.work, WORK.index(reached))
 
 
-_NOTES: Final[dict[str, Callable[[State, Journey, Fact, Move], None]]] = {
+_NOTES: Final[dict[str, Callable[[State, Journey, Fact, Move, Touch], None]]] = {
     "LeadCaptured": _note_captured,
     "LeadScored": _note_scored,
     "LeadAssigned": _note_assigned,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from processors.facts import Fact
 from processors.state import State
-from processors.vocabulary import CADENCE_ATTEMPTS, FORWARD, PLACE, REJECT_REASONS
+from processors.vocabulary import FORWARD, PLACE, REJECT_REASONS
 
 
 class Move(NamedTuple):
@@ -20,7 +20,7 @@ class Move(NamedTuple):
     enters: tuple[str, ...] = ()
     """Stages entered at that instant, in order; all but the last are implied."""
     refusal: str | None = None
-    """illegal, redundant, refused_cooldown or refused_reason: recorded, not applied."""
+    """illegal, redundant, refused_cooldown, refused_reason or merge_cycle: recorded, not applied."""
     confirms: str | None = None
     """Stage whose own event this is, for a redundant one."""
     new_cycle: bool = False
@@ -58,7 +58,7 @@ def _stage_event(state: State, target: str) -> Move:
     return _forward(state, target) or (_redundant(target) if state.stage in PLACE else ILLEGAL)
 
 
-def _captured(state: State, fact: Fact) -> Move:
+def _captured(state: State, fact: Fact, attempts: int) -> Move:
     if state.stage == "disqualified":
         return Move(enters=("inquiry",), reopens=True)
     if not state.stage:
@@ -66,7 +66,7 @@ def _captured(state: State, fact: Fact) -> Move:
     return _redundant("inquiry") if state.stage in PLACE else ILLEGAL
 
 
-def _qualified(state: State, fact: Fact) -> Move:
+def _qualified(state: State, fact: Fact, attempts: int) -> Move:
     if state.stage in ("recycled", "won", "lost"):
         move = Move(enters=("mql",), new_cycle=True)
     elif state.stage in ("", "inquiry", "nurture"):
@@ -76,11 +76,11 @@ def _qualified(state: State, fact: Fact) -> Move:
     return Move(refusal="refused_cooldown") if fact.effective_at < state.cooldown_until else move
 
 
-def _accepted(state: State, fact: Fact) -> Move:
+def _accepted(state: State, fact: Fact, attempts: int) -> Move:
     return _stage_event(state, "sal")
 
 
-def _sales_qualified(state: State, fact: Fact) -> Move:
+def _sales_qualified(state: State, fact: Fact, attempts: int) -> Move:
     return _stage_event(state, "sql")
 
 
@@ -94,18 +94,19 @@ def _opens(state: State, target: str) -> Move:
     return _forward(state, target) or ILLEGAL
 
 
-def _opened(state: State, fact: Fact) -> Move:
+def _opened(state: State, fact: Fact, attempts: int) -> Move:
     known = state.opportunities.get(fact.details["opportunity_id"])
     if known is not None:
         return _redundant("opportunity" if known[0] == state.cycle else None)
     return _opens(state, "opportunity")
 
 
-def _unreachable(state: State, reason: str | None) -> bool:
-    return reason == "unable_to_reach" and state.attempts < CADENCE_ATTEMPTS and not state.contact
+def _unreachable(state: State, reason: str | None, attempts: int) -> bool:
+    """Nobody tried hard enough to give this reason."""
+    return reason == "unable_to_reach" and state.attempts < attempts and not state.contact
 
 
-def _closed(state: State, fact: Fact, status: str) -> Move:
+def _closed(state: State, fact: Fact, status: str, attempts: int) -> Move:
     known = state.opportunities.get(fact.details["opportunity_id"])
     if known is not None and known != (state.cycle, "open"):
         return _redundant(None)
@@ -114,7 +115,7 @@ def _closed(state: State, fact: Fact, status: str) -> Move:
     move = _opens(state, status) if known is None else STAY
     if move.refusal is not None:
         return move
-    if status == "lost" and _unreachable(state, fact.details.get("reason")):
+    if status == "lost" and _unreachable(state, fact.details.get("reason"), attempts):
         return _REFUSED_REASON
     if move.enters or state.stage != "opportunity":
         return move
@@ -129,55 +130,57 @@ def _closed(state: State, fact: Fact, status: str) -> Move:
     return Move(enters=("lost",)) if next(others, None) is None else STAY
 
 
-def _won(state: State, fact: Fact) -> Move:
-    return _closed(state, fact, "won")
+def _won(state: State, fact: Fact, attempts: int) -> Move:
+    return _closed(state, fact, "won", attempts)
 
 
-def _lost(state: State, fact: Fact) -> Move:
-    return _closed(state, fact, "lost")
+def _lost(state: State, fact: Fact, attempts: int) -> Move:
+    return _closed(state, fact, "lost", attempts)
 
 
-def _stage_changed(state: State, fact: Fact) -> Move:
+def _stage_changed(state: State, fact: Fact, attempts: int) -> Move:
     status = fact.details["stage_status"]
     known = state.opportunities.get(fact.details["opportunity_id"])
     if status != "open":
         if known is not None and known != (state.cycle, "open"):
             return STAY
-        return _closed(state, fact, status)
+        return _closed(state, fact, status, attempts)
     if known == (state.cycle, "lost") and state.stage == "lost":
         return Move(enters=("opportunity",), reopens=True)
     return STAY
 
 
-def _nurtured(state: State, fact: Fact) -> Move:
+def _nurtured(state: State, fact: Fact, attempts: int) -> Move:
     return Move(enters=("nurture",)) if state.stage in ("inquiry", "recycled") else ILLEGAL
 
 
-def _rejected(state: State, fact: Fact) -> Move:
+def _rejected(state: State, fact: Fact, attempts: int) -> Move:
     return Move(enters=(REJECT_REASONS[fact.details["reason"]],)) if state.stage == "mql" else ILLEGAL
 
 
-def _recycled(state: State, fact: Fact) -> Move:
+def _recycled(state: State, fact: Fact, attempts: int) -> Move:
     if state.stage not in _RECYCLABLE:
         return ILLEGAL
-    return _REFUSED_REASON if _unreachable(state, fact.details["reason"]) else Move(enters=("recycled",))
+    return _REFUSED_REASON if _unreachable(state, fact.details["reason"], attempts) else Move(enters=("recycled",))
 
 
-def _disqualified(state: State, fact: Fact) -> Move:
+def _disqualified(state: State, fact: Fact, attempts: int) -> Move:
     if state.stage not in _DISQUALIFIABLE:
         return ILLEGAL
-    return _REFUSED_REASON if _unreachable(state, fact.details["reason"]) else Move(enters=("disqualified",))
+    return _REFUSED_REASON if _unreachable(state, fact.details["reason"], attempts) else Move(enters=("disqualified",))
 
 
-def _merged(state: State, fact: Fact) -> Move:
-    return ILLEGAL if state.stage in ("merged", "erased") else Move(enters=("merged",))
+def _merged(state: State, fact: Fact, attempts: int) -> Move:
+    if state.stage in ("merged", "erased"):
+        return ILLEGAL
+    return Move(refusal="merge_cycle") if fact.circular else Move(enters=("merged",))
 
 
-def _erased(state: State, fact: Fact) -> Move:
+def _erased(state: State, fact: Fact, attempts: int) -> Move:
     return ILLEGAL if state.stage == "erased" else Move(enters=("erased",))
 
 
-_MOVES: Final[dict[str, Callable[[State, Fact], Move]]] = {
+_MOVES: Final[dict[str, Callable[[State, Fact, int], Move]]] = {
     "LeadCaptured": _captured,
     "LeadQualified": _qualified,
     "LeadAccepted": _accepted,
@@ -195,7 +198,10 @@ _MOVES: Final[dict[str, Callable[[State, Fact], Move]]] = {
 }
 
 
-def decide(state: State, fact: Fact) -> Move:
-    """The move that `fact` makes of a lead in `state`; STAY for events that are no stage events."""
+def decide(state: State, fact: Fact, attempts: int) -> Move:
+    """The move that `fact` makes of a lead in `state`; STAY for events that are no stage events.
+
+    `attempts`: human outbound touches after which a lead counts as unable to be reached.
+    """
     rule = _MOVES.get(fact.kind)
-    return STAY if rule is None else rule(state, fact)
+    return STAY if rule is None else rule(state, fact, attempts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from processors import sla
-from processors.lead import InstanceSaid, TransitionSaid
+from processors.agreement import Agreements
+from processors.instances import calendar_of, consumed, paused_ms, rung_at
 from processors.state import FOLD_VERSION, Journey, Memory, pack
+from processors.telling import InstanceSaid, TransitionSaid
 from processors.vocabulary import DAY, NEVER, WORK
 from schemas.types import Journey as JourneyRecord
 from schemas.types import LeadState, LeadTransition, SlaEvent
@@ -40,11 +42,22 @@ def lead_transition(lead_id: str, said: TransitionSaid, clock: int) -> LeadTrans
     }
 
 
-def sla_event(lead_id: str, said: InstanceSaid, clock: int, grace_ms: int) -> SlaEvent:
+def sla_event(lead_id: str, said: InstanceSaid, agreements: Agreements, clock: int, grace_ms: int) -> SlaEvent:
     instance = said.instance
     verdict = sla.verdict(instance, said.announced)
     late = verdict in ("breached_open", "late_met", "breached_ended")
-    finished = instance.satisfied_at if instance.satisfied_at is not None else instance.ended_at
+    satisfied_at = instance.satisfied_at
+    finished = satisfied_at if satisfied_at is not None else instance.ended_at
+    elapsed = overrun = None
+    notify = True
+    if finished is not None or said.rung is not None:
+        calendar = calendar_of(instance, agreements)
+        if satisfied_at is not None:
+            elapsed = consumed(instance, satisfied_at, calendar)
+        if late and finished is not None:
+            overrun = calendar.between(instance.deadline, finished)
+        if said.rung is not None:
+            notify = said.highest and clock - rung_at(instance, said.rung, calendar) <= DAY
     return {
         "instance_id": instance.instance_id,
         "lead_id": lead_id,
@@ -54,21 +67,26 @@ def sla_event(lead_id: str, said: InstanceSaid, clock: int, grace_ms: int) -> Sl
         "cycle": instance.cycle,
         "start_event_id": instance.start_event_id,
         "start_source_system": instance.start_source_system,
+        "start_event_type": instance.start_event_type,
         "started_at": instance.started_at,
         "deadline": instance.deadline,
         "breached_at": instance.deadline if late else None,
-        "satisfied_at": instance.satisfied_at,
+        "satisfied_at": satisfied_at,
         "satisfied_by": instance.satisfied_by,
         "ended_at": instance.ended_at,
         "ended_by": instance.ended_by,
-        "elapsed_ms": None if instance.satisfied_at is None else instance.satisfied_at - instance.started_at,
-        "overrun_ms": finished - instance.deadline if late and finished is not None else None,
+        "end": instance.end,
+        "elapsed_ms": elapsed,
+        "overrun_ms": overrun,
         "late_evidence": sla.late_evidence(instance, grace_ms),
-        "notify": clock - instance.deadline <= DAY,
-        "rung": 100 if said.kind == "breached" else None,
+        "notify": notify,
+        "rung": said.rung,
         "agreement_version": instance.agreement_version,
         "calendar": instance.calendar,
         "target_ms": instance.target_ms,
+        "budget_ms": instance.budget,
+        "paused_ms": paused_ms(instance, agreements) if instance.pauses else 0,
+        "moves": instance.moves,
         "grade": instance.grade,
         "owner": instance.owner,
         "team": instance.team,
@@ -95,6 +113,12 @@ def _journey(journey: Journey) -> JourneyRecord:
 def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
     """`due`: when the lane clock must look at the lead next, None: never."""
     state = memory.state
+    counted = {
+        "disputed": memory.disputed,
+        "refused_erased": memory.refused_erased,
+        "bot": memory.dropped_touches,
+    }
+    refusals = state.refusals | {name: count for name, count in counted.items() if count}
     return {
         "next_deadline": NEVER if due is None else due,
         "lead_id": lead_id,
@@ -110,7 +134,7 @@ def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
         "stage_entered_at": state.stage_entered_at,
         "first_captured_at": state.first_captured_at,
         "last_received_at": memory.newest_received_at,
-        "refusals": state.refusals,
+        "refusals": refusals,
         "journeys": [_journey(journey) for journey in state.journeys],
         "is_test": state.is_test,
         "fold_version": FOLD_VERSION,

@@ -49,9 +49,11 @@ _TRANSITION: Final = (
     "grade", "reason", "agreement_version", "is_test", "emitted_at",
 )  # fmt: skip
 _INSTANCE: Final = (
-    "instance_id", "lead_id", "kind", "policy", "verdict", "cycle", "start_event_id", "start_source_system", "started_at",
-    "deadline", "breached_at", "satisfied_at", "satisfied_by", "ended_at", "ended_by", "elapsed_ms", "overrun_ms",
-    "late_evidence", "notify", "rung", "agreement_version", "calendar", "target_ms", "grade", "owner", "team", "source",
+    "instance_id", "lead_id", "kind", "policy", "verdict", "cycle", "start_event_id", "start_source_system",
+    "start_event_type", "started_at",
+    "deadline", "breached_at", "satisfied_at", "satisfied_by", "ended_at", "ended_by", "end", "elapsed_ms", "overrun_ms",
+    "late_evidence", "notify", "rung", "agreement_version", "calendar", "target_ms", "budget_ms",
+    "paused_ms", "moves", "grade", "owner", "team", "source",
     "is_test", "emitted_at",
 )  # fmt: skip
 _LEAD: Final = (
@@ -98,7 +100,7 @@ def transition(record: Mapping[str, Any], at: At) -> Row:
 
 def instance(record: Mapping[str, Any], at: At) -> Row:
     """An SlaEvent: each carries the whole instance as it stands."""
-    return _instance(record) + _place(at, deleted=record["kind"] == "retracted")  # type: ignore[no-any-return]
+    return _instance(record) + _place(at, deleted=record["kind"] in ("retracted", "moved"))  # type: ignore[no-any-return]
 
 
 def _journey(journey: Mapping[str, Any], record: Mapping[str, Any]) -> Row:

@@ -1,115 +1,288 @@
 """SLA clocks: what starts, satisfies and ends them. An event first satisfies, then ends, then starts.
 
-This cut holds one policy, first_response: the lead's clock, from a hand-raise (or from becoming an MQL without one) to
-the first human answer of sales. Pure; may not import I/O.
+One function for each of the three, in that order; the arithmetic of a clock is in instances. Pure; may not import I/O.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from msgspec.structs import replace
 
-import msgspec
-
-from processors.agreement import Agreement
+from processors.agreement import Agreement, Agreements
 from processors.facts import Fact
 from processors.ids import instance_id
+from processors.instances import budgeted, calendar_of, consumed, paused, resumed
 from processors.moves import Move
-from processors.state import Instance, State
-from processors.vocabulary import ENDS
+from processors.state import Instance, State, Story
+from processors.touches import Touch
+from processors.vocabulary import BY_GRADE, ENDS, GRADES, MEND_REASONS, NEVER_PAUSED, OWNERS, WORKED
 from schemas.types import Verdict
 
-FIRST_RESPONSE: Final = "first_response"
-_CONVERSATION: Final = frozenset({"call", "email", "sms", "meeting", "chat"})
+
+class Before:
+    """What of the lead an event is about to change and its clocks ask for."""
+
+    __slots__ = ("grade", "owner")
+
+    def __init__(self, state: State) -> None:
+        self.owner = state.owner if state.owner_kind == "person" else None
+        self.grade = state.grade or "warm"
 
 
-def is_human(fact: Fact) -> bool:
-    return fact.kind == "TouchRecorded" and fact.details["actor"] == "human"
+def react(
+    lead_id: str,
+    state: State,
+    before: Before,
+    fact: Fact,
+    touch: Touch,
+    move: Move,
+    agreements: Agreements,
+    agreement: Agreement,
+    story: Story,
+) -> None:
+    """Lets `fact`, which made `move`, act on the clocks of `state` (already moved). What changes goes into `story`."""
+    kind = fact.kind
+    if kind == "LeadPaused" or (state.pause is not None and (touch.human or kind == "LeadResumed")):
+        _pause(state, fact, agreements, agreement, story)
+    if state.clocks:
+        _satisfy(state, fact, touch, move, agreements, story)
+        if state.clocks:
+            _end(state, before, fact, move, story)
+            if kind == "LeadScored" and state.clocks:
+                _upgrade(state, before, fact, agreements, story)
+    _start(lead_id, state, before, fact, touch, move, agreement, story)
 
 
-def is_attempt(fact: Fact) -> bool:
-    """A human outbound touch, of any origin, channel and outcome."""
-    return is_human(fact) and fact.details["direction"] == "outbound"
+def _satisfy(state: State, fact: Fact, touch: Touch, move: Move, agreements: Agreements, story: Story) -> None:
+    for clock in list(state.clocks.values()):
+        if _satisfies(clock, state, fact, touch, move, agreements):
+            satisfy(state, clock, fact, story)
+        elif clock.open_fields and fact.kind == "LeadEnriched" and clock.policy == "mend":
+            left = tuple(name for name in clock.open_fields if name not in fact.details["fields"])
+            if left != clock.open_fields:
+                keep(state, replace(clock, open_fields=left), story)
 
 
-def is_contact(fact: Fact) -> bool:
-    """Two-way contact: a human touch that connected or was replied to."""
-    return is_human(fact) and fact.details["outcome"] in ("connected", "replied")
-
-
-def is_response(fact: Fact) -> bool:
-    """Response evidence: sales really turned to the lead; an answered inbound call counts, an auto-reply never."""
-    touch = fact.details
-    return (
-        is_human(fact)
-        and touch["origin"] == "sales"
-        and touch["channel"] in _CONVERSATION
-        and touch["outcome"] != "bounced"
-        and (touch["direction"] == "outbound" or touch["outcome"] == "connected")
+def satisfy(state: State, clock: Instance, fact: Fact, story: Story) -> None:
+    del state.clocks[clock.instance_id]
+    story.instances[clock.instance_id] = replace(
+        clock, satisfied_at=fact.effective_at, satisfied_by=fact.event_id, satisfied_received_at=fact.received_at
     )
 
 
-def react(state: State, fact: Fact, move: Move, agreement: Agreement) -> list[Instance]:
-    """Lets `fact`, which made `move`, act on the clocks of `state` (already moved). The instances that changed."""
-    changed: list[Instance] = []
-    if is_response(fact):
-        changed += [
-            msgspec.structs.replace(
-                clock,
-                satisfied_at=fact.effective_at,
-                satisfied_by=fact.event_id,
-                satisfied_received_at=fact.received_at,
-            )
-            for clock in state.clocks.values()
-        ]
-        state.clocks.clear()
-        state.answered = True
-    end = next((stage for stage in move.enters if stage in ENDS), None)
-    if end is not None:
-        changed += [
-            msgspec.structs.replace(clock, ended_at=fact.effective_at, ended_by=fact.event_id, end=end)
-            for clock in state.clocks.values()
-        ]
-        state.clocks.clear()
-    if _starts(state, fact, move):
-        clock = _started(state, fact, agreement)
-        if clock is not None:
-            state.clocked = True
-            state.clocks[clock.instance_id] = clock
-            changed.append(clock)
-    return changed
+def end(state: State, clock: Instance, fact: Fact, why: str, story: Story) -> None:
+    del state.clocks[clock.instance_id]
+    story.instances[clock.instance_id] = replace(clock, ended_at=fact.effective_at, ended_by=fact.event_id, end=why)
 
 
-def _starts(state: State, fact: Fact, move: Move) -> bool:
-    if fact.kind == "LeadCaptured" and fact.details["hand_raise"]:
-        # Nobody answers a merged or erased lead: its clock could only breach.
-        return not state.clocks and state.stage not in ("merged", "erased")
+def keep(state: State, clock: Instance, story: Story) -> None:
+    state.clocks[clock.instance_id] = clock
+    story.instances[clock.instance_id] = clock
+
+
+def _satisfies(clock: Instance, state: State, fact: Fact, touch: Touch, move: Move, agreements: Agreements) -> bool:
+    match clock.policy:
+        case "first_response" | "owner_response":
+            return touch.response
+        case "stage_age":
+            return bool(move.enters)
+        case "inactivity":
+            return touch.human
+        case "cadence":
+            if touch.contact:
+                return True
+            return touch.attempt and state.attempts >= agreements.named(clock.agreement_version).attempts
+        case "next_response":
+            return touch.attempt
+        case "wake":
+            return touch.attempt or "mql" in move.enters
+        case "assignment":
+            return fact.kind == "LeadAssigned" and state.owner_kind == "person"
+        case "acceptance":
+            return "sal" in move.enters or (fact.kind == "LeadRejected" and bool(move.enters))
+        case "qualification":
+            return not {"sql", "recycled", "disqualified"}.isdisjoint(move.enters)
+        case "mend":
+            return fact.kind == "LeadEnriched" and _mended(clock, fact)
+        case "erasure":
+            return fact.kind == "LeadErased" and bool(move.enters)
+        case _:
+            return False
+
+
+def _mended(clock: Instance, fact: Fact) -> bool:
+    filled = fact.details["fields"]
+    # Where the rejection named no field, any enrichment mends.
+    return bool(filled) and all(name in filled for name in clock.open_fields)
+
+
+def _end(state: State, before: Before, fact: Fact, move: Move, story: Story) -> None:
+    for stage in move.enters:
+        if stage in ENDS:
+            for clock in list(state.clocks.values()):
+                if clock.policy != "erasure" and (clock.policy != "mend" or stage == "erased"):
+                    end(state, clock, fact, stage, story)
+            return
+    if fact.kind == "LeadAssigned" and not _same_owner(before, fact):
+        for clock in list(state.clocks.values()):
+            if clock.policy in OWNERS:
+                end(state, clock, fact, "transferred", story)
+
+
+def _same_owner(before: Before, fact: Fact) -> bool:
+    kind, owner = fact.details["owner_kind"], fact.details["owner"]
+    return bool(kind == "person" and before.owner == owner)
+
+
+def _upgrade(state: State, before: Before, fact: Fact, agreements: Agreements, story: Story) -> None:
+    """A hotter grade shortens what is open; a cooler one never extends it."""
+    grade = fact.details["grade"]
+    if GRADES.index(grade) <= GRADES.index(before.grade):
+        return
+    for clock in list(state.clocks.values()):
+        if clock.policy not in BY_GRADE:
+            continue
+        promise = agreements.named(clock.agreement_version).promise(clock.policy, clock.team, clock.source, grade)
+        if promise is None:
+            continue
+        calendar = calendar_of(clock, agreements)
+        budget = consumed(clock, fact.effective_at, calendar) + promise.target_ms
+        if budget < clock.budget:
+            keep(state, budgeted(clock, budget, calendar), story)
+
+
+def _pause(state: State, fact: Fact, agreements: Agreements, agreement: Agreement, story: Story) -> None:
+    at = fact.effective_at
+    if fact.kind == "LeadPaused":
+        until = fact.details["until"]
+        if fact.details["reason"] not in agreement.pause_reasons:
+            return
+        state.pause = (at, until)
+    else:
+        until = None
+        state.pause = None
+    for clock in list(state.clocks.values()):
+        if clock.policy in NEVER_PAUSED:
+            continue
+        calendar = calendar_of(clock, agreements)
+        if state.pause is None:
+            now = resumed(clock, at, calendar)
+        else:
+            now = paused(clock, at, until, agreements.named(clock.agreement_version).pause_cap(calendar), calendar)
+        if now is not clock and now != clock:
+            keep(state, now, story)
+
+
+def _start(
+    lead_id: str,
+    state: State,
+    before: Before,
+    fact: Fact,
+    touch: Touch,
+    move: Move,
+    agreement: Agreement,
+    story: Story,
+) -> None:
+    kind = fact.kind
+    stage = state.stage
+    if stage in ("merged", "erased"):
+        # Nobody answers such a lead: a clock of it could only breach. Its erasure is still owed.
+        if kind == "LeadErasureRequested" and stage == "merged":
+            _erasure(lead_id, state, fact, agreement, story)
+        return
     # An implied entry never starts a clock, so only the last entered stage counts.
-    return bool(move.enters) and move.enters[-1] == "mql" and not state.clocked and not state.answered
+    entered = move.enters[-1] if move.enters else None
+    raised = kind == "LeadCaptured" and fact.details["hand_raise"]
+    if (raised or (entered == "mql" and not state.clocked and not state.answered)) and not _is_open(
+        state, "first_response"
+    ):
+        first = start(lead_id, "first_response", state, fact, agreement, story)
+        state.clocked |= first is not None
+    if entered is not None:
+        if entered == "mql" and kind == "LeadQualified" and state.owner_kind != "person":
+            start(lead_id, "assignment", state, fact, agreement, story)
+        elif entered == "sal":
+            start(lead_id, "qualification", state, fact, agreement, story)
+        start(lead_id, "stage_age", state, fact, agreement, story, key=entered)
+    if kind == "LeadAssigned":
+        if fact.details["owner_kind"] == "person" and not _same_owner(before, fact):
+            if stage == "mql":
+                start(lead_id, "acceptance", state, fact, agreement, story)
+            if _is_open(state, "first_response"):
+                start(lead_id, "owner_response", state, fact, agreement, story)
+    elif touch.human:
+        if touch.attempt and state.attempts == 1:
+            cadence = start(lead_id, "cadence", state, fact, agreement, story)
+            if cadence is not None and (touch.contact or agreement.attempts <= 1):
+                satisfy(state, cadence, fact, story)
+        if touch.reply and not _is_open(state, "next_response"):
+            start(lead_id, "next_response", state, fact, agreement, story)
+        if stage in WORKED:
+            start(lead_id, "inactivity", state, fact, agreement, story, key=stage)
+    elif kind == "LeadRejected":
+        if entered is not None and fact.details["reason"] in MEND_REASONS:
+            mend = start(lead_id, "mend", state, fact, agreement, story)
+            if mend is not None:
+                keep(state, replace(mend, open_fields=tuple(sorted(set(fact.details["fields"])))), story)
+    elif kind == "LeadErasureRequested":
+        _erasure(lead_id, state, fact, agreement, story)
 
 
-def _started(state: State, fact: Fact, agreement: Agreement) -> Instance | None:
-    policy = agreement.policies.first_response
+def _erasure(lead_id: str, state: State, fact: Fact, agreement: Agreement, story: Story) -> None:
+    if not _is_open(state, "erasure"):
+        start(lead_id, "erasure", state, fact, agreement, story)
+
+
+def _is_open(state: State, policy: str) -> bool:
+    return any(clock.policy == policy for clock in state.clocks.values())
+
+
+def start(
+    lead_id: str,
+    policy: str,
+    state: State,
+    fact: Fact,
+    agreement: Agreement,
+    story: Story,
+    *,
+    key: str | None = None,
+    at: int | None = None,
+) -> Instance | None:
+    """Starts a clock, unless the agreement promises nothing. `key`: stage, for policies by stage; `at`: default now.
+
+    `agreement`: the version in force at that instant.
+    """
     grade = state.grade or "warm"
-    target = policy.targets.get(grade)  # type: ignore[call-overload]  # grades are a closed set, checked by the schema
-    if target is None:
+    promise = agreement.promise(policy, state.team, state.source, grade if key is None else key)
+    if promise is None:
         return None
-    return Instance(
-        instance_id=instance_id(FIRST_RESPONSE, fact.lead_id, fact.source_system, fact.event_id),
-        policy=FIRST_RESPONSE,
+    began = fact.effective_at if at is None else at
+    target, calendar = promise
+    clock = Instance(
+        instance_id=instance_id(policy, lead_id, fact.source_system, fact.event_id),
+        policy=policy,
         cycle=state.cycle,
         start_event_id=fact.event_id,
         start_source_system=fact.source_system,
-        started_at=fact.effective_at,
-        deadline=fact.effective_at + target,
+        started_at=began,
+        deadline=calendar.add(began, target),
         target_ms=target,
-        calendar=policy.calendar,
+        calendar=calendar.name,
         agreement_version=agreement.version,
         grade=grade,
         owner=state.owner,
         team=state.team,
         source=state.source,
         is_test=state.is_test,
+        budget=target,
+        stage=state.stage or None,
+        start_event_type=fact.kind,
     )
+    if state.pause is not None and policy not in NEVER_PAUSED:
+        until = state.pause[1]
+        if until is None or until > began:
+            clock = paused(clock, began, until, agreement.pause_cap(calendar), calendar)
+    keep(state, clock, story)
+    return clock
 
 
 def verdict(instance: Instance, announced: bool) -> Verdict:
@@ -117,7 +290,9 @@ def verdict(instance: Instance, announced: bool) -> Verdict:
     if instance.satisfied_at is not None:
         return "met" if instance.satisfied_at <= instance.deadline else "late_met"
     if instance.ended_at is not None:
-        return "cancelled" if instance.ended_at <= instance.deadline else "breached_ended"
+        if instance.ended_at > instance.deadline:
+            return "breached_ended"
+        return "transferred" if instance.end == "transferred" else "cancelled"
     return "breached_open" if announced else "open"
 
 

@@ -38,7 +38,7 @@ class Transition(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Instance(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One SLA clock, by the facts alone: whether its breach was announced is kept apart. Fields as in SlaEvent.avsc."""
+    """One SLA clock, by the facts alone: what of its ladder was announced is kept apart. Fields as in SlaEvent.avsc."""
 
     instance_id: str
     policy: str
@@ -61,7 +61,19 @@ class Instance(msgspec.Struct, array_like=True, frozen=True, gc=False):
     ended_at: int | None = None
     ended_by: str | None = None
     end: str | None = None
-    """Stage whose entry ended it."""
+    """What ended it: the stage entered, or transferred, superseded (another clock of its policy stays, at a merge) or
+    moved (it runs on with the survivor of a merge)."""
+    budget: int = 0
+    """Open time allowed, milliseconds: the target, or less after an upgrade of the grade."""
+    pauses: tuple[tuple[int, int], ...] = ()
+    """[from, to) of each pause; the last may lie ahead, it is then as long as it may become."""
+    open_fields: tuple[str, ...] = ()
+    """Of mend: the named fields that nobody has filled yet."""
+    stage: str | None = None
+    """The lead's stage when it started."""
+    start_event_type: str = ""
+    moves: int = 0
+    """Merges through which it has moved."""
 
     @property
     def open(self) -> bool:
@@ -108,13 +120,19 @@ class State(msgspec.Struct, array_like=True):
     opportunities: dict[str, tuple[int, str]] = msgspec.field(default_factory=dict)
     """Opportunity id -> (cycle that opened it, open | won | lost)."""
     cooldown_until: int = 0
-    wake_date: int | None = None
+    wake: tuple[int, str, str] | None = None
+    """(instant, event_id, source_system of the LeadNurtured) of a wake clock that has not started yet."""
     implied: dict[str, Transition] = msgspec.field(default_factory=dict)
     """Latest implied, unconfirmed entry of each stage in this cycle."""
     clocks: dict[str, Instance] = msgspec.field(default_factory=dict)
     """Open instances by id."""
     journeys: list[Journey] = msgspec.field(default_factory=list)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
+    pause: tuple[int, int | None] | None = None
+    """(from, until) of the lead's pause; it may have run out."""
+    merged_into: str | None = None
+    absorbed: bytes = b""
+    """8 bytes for each event id that leads merged into this one had folded."""
 
     def copied(self) -> State:
         other = msgspec.structs.replace(self)
@@ -134,6 +152,8 @@ class Story(msgspec.Struct, gc=False):
 
     transitions: dict[str, Transition] = msgspec.field(default_factory=dict)
     instances: dict[str, Instance] = msgspec.field(default_factory=dict)
+    passed_on: dict[tuple[str, str, str], tuple[str, Fact]] = msgspec.field(default_factory=dict)
+    """Identity (lead, source_system, event_id) of a fact -> (the lead it belongs to after a merge, the fact)."""
 
 
 class Memory(msgspec.Struct, array_like=True):
@@ -148,17 +168,25 @@ class Memory(msgspec.Struct, array_like=True):
     tail: list[Fact] = msgspec.field(default_factory=list)
     head: State | None = None
     """`base` after the tail; None: the tail is empty."""
-    announced: dict[str, int] = msgspec.field(default_factory=dict)
-    """Instance id -> the deadline whose breach was announced."""
+    announced: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """Instance id -> (the deadline whose breach was announced, 0 for none; the highest rung told, percent)."""
     seen: bytes = b""
     """8 bytes for each event id ever seen."""
     newest_received_at: int = 0
-    withdrawn: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Identity of a withdrawn fact -> received_at of its withdrawal."""
+    withdrawn: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Identity of a withdrawn fact -> received_at of its withdrawals, the earliest first."""
     erased_at: int = 0
     """received_at of LeadErased; 0: not erased."""
     disputed: int = 0
     """Withdrawals that came too late to count."""
+    refused_erased: int = 0
+    """Events that came after LeadErased."""
+    foreign: bytes = b""
+    """8 bytes for each fact of a merged lead that is folded into the checkpoint."""
+    dropped_touches: int = 0
+    """Touches that were dropped because there were too many in one day."""
+    folded_touches: tuple[int, int] = (0, 0)
+    """(latest UTC day with touches in the checkpoint, how many of them)."""
 
     @property
     def state(self) -> State:
@@ -166,9 +194,19 @@ class Memory(msgspec.Struct, array_like=True):
         return self.head or self.base or State()
 
 
+class Snapshot(msgspec.Struct, array_like=True):
+    """What the survivor of a merge absorbs."""
+
+    state: State
+    ids: bytes
+    """8 bytes for each event id that the loser had folded."""
+
+
 _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(Memory)
-FOLD_VERSION = 1
+_unpack_fact = msgspec.msgpack.Decoder(Fact)
+_unpack_snapshot = msgspec.msgpack.Decoder(Snapshot)
+FOLD_VERSION = 2
 
 
 def pack(memory: Memory) -> bytes:
@@ -177,3 +215,19 @@ def pack(memory: Memory) -> bytes:
 
 def unpack(packed: bytes) -> Memory:
     return _unpack.decode(packed)
+
+
+def pack_fact(fact: Fact) -> bytes:
+    return _pack.encode(fact)
+
+
+def unpack_fact(packed: bytes) -> Fact:
+    return _unpack_fact.decode(packed)
+
+
+def pack_snapshot(snapshot: Snapshot) -> bytes:
+    return _pack.encode(snapshot)
+
+
+def unpack_snapshot(packed: Any) -> Snapshot:
+    return _unpack_snapshot.decode(packed)

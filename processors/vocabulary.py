@@ -64,6 +64,8 @@ REJECT_REASONS: Final = {
     "not_target": "disqualified",
 }
 """Reason of a LeadRejected -> the stage it leads to."""
+MEND_REASONS: Final = frozenset({"incomplete_data", "inaccurate_data"})
+"""Reasons of a LeadRejected that marketing can mend."""
 END_REASONS: Final = frozenset(
     {
         "unable_to_reach",
@@ -82,5 +84,31 @@ END_REASONS: Final = frozenset(
 GRADES: Final = ("cold", "warm", "hot")
 """From cool to hot: an upgrade is a move to the right."""
 WORK: Final = ("new", "assigned", "attempting", "connected", "meeting_set")
-CADENCE_ATTEMPTS: Final = 6
-"""Human outbound touches after which a lead counts as unable to be reached."""
+
+BY_GRADE: Final = (
+    "assignment", "acceptance", "first_response", "owner_response", "cadence", "qualification", "next_response", "wake",
+    "mend",
+)  # fmt: skip
+"""Policies whose target hangs on the lead's grade."""
+BY_STAGE: Final = ("stage_age", "inactivity")
+"""Policies whose target hangs on the lead's stage."""
+POLICIES: Final = (*BY_GRADE, *BY_STAGE, "erasure")
+OWNERS: Final = frozenset({"acceptance", "owner_response"})
+"""Clocks of an owner: a new owner ends them."""
+NEVER_PAUSED: Final = frozenset(
+    {"assignment", "acceptance", "first_response", "owner_response", "next_response", "erasure"}
+)
+WORKED: Final = frozenset({"sal", "sql", "opportunity"})
+"""Stages in which sales works a lead: inactivity counts there."""
+FURTHEST: Final = (
+    "", "nurture", "recycled", "disqualified", "inquiry", "mql", "sal", "sql", "opportunity", "lost", "won",
+)  # fmt: skip
+"""From least to furthest, for the survivor of a merge."""
+ABSORBED: Final = "Absorbed"
+"""Kind of the fact that stands, with the survivor, for the loser's LeadMerged."""
+TICK: Final = "Tick"
+"""Kind of the fact that stands for the lane clock having reached an instant."""
+MOST_TOUCHES: Final = 256
+"""Touches of a lead in one UTC day that are kept whole; of the rest first and last of each sort."""
+REDIRECTED_NEVER: Final = frozenset({"LeadMerged", "LeadErasureRequested", "LeadErased", "FactWithdrawn"})
+"""These act on the lead they name, also after its merge."""

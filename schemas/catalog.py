@@ -22,7 +22,9 @@ _TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
     "campaigns": ("campaigns",),
 }
 _OUTPUT_TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
+    "AgreementVersion": ("agreements",),
     "DeadLetter": ("dead-letters",),
+    "LaneForward": ("lane-forwards",),
     "LanePosition": ("lead-states",),
     "LeadState": ("lead-states",),
     "LeadTransition": ("lead-transitions",),

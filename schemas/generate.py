@@ -34,6 +34,8 @@ _TOPIC_DOC: Final = {
     "lead-transitions": "Every entry into a stage, keyed by lead_id.",
     "sla-events": "What is told about SLA clocks, keyed by lead_id.",
     "lead-states": "Compacted: the latest state of each lead, and each lane's position.",
+    "lane-forwards": "Internal to the workers: what a lane passes on after a merge, keyed by the survivor's lead_id.",
+    "agreements": "Compacted: the versions of the sales-marketing agreement, keyed by version.",
     "dead-letters": "What could not be processed, whole, with the reason; keyed as the original was.",
 }
 

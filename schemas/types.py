@@ -27,6 +27,7 @@ SlaEventKind = Literal[
     "breach_retracted",
     "amended",
     "retracted",
+    "moved",
 ]
 Verdict = Literal["open", "breached_open", "met", "late_met", "breached_ended", "cancelled", "transferred"]
 TouchChannel = Literal["call", "email", "sms", "meeting", "chat", "social", "web", "event", "ad"]
@@ -400,6 +401,17 @@ class OpportunityWon(TypedDict):
     currency: str | None
 
 
+class AgreementVersion(TypedDict):
+    """One version of the sales-marketing agreement."""
+
+    version: str
+    effective_from: int
+    checksum: str
+    text: str
+    holidays: dict[str, list[str]]
+    published_at: int
+
+
 class Header(TypedDict):
     """One header of the original record."""
 
@@ -423,6 +435,16 @@ class DeadLetter(TypedDict):
     lead_id: str | None
     failed_at: int
     worker_version: str
+
+
+class LaneForward(TypedDict):
+    """What a lane passes on to the lane of a merge's survivor: the loser's snapshot, and what comes later."""
+
+    lead_id: str
+    recalled: bool
+    fold_version: int
+    fact: bytes
+    announced: dict[str, list[int]]
 
 
 class LanePosition(TypedDict):
@@ -514,6 +536,7 @@ class SlaEvent(TypedDict):
     cycle: int
     start_event_id: str
     start_source_system: str
+    start_event_type: str
     started_at: int
     deadline: int
     breached_at: int | None
@@ -521,6 +544,7 @@ class SlaEvent(TypedDict):
     satisfied_by: str | None
     ended_at: int | None
     ended_by: str | None
+    end: str | None
     elapsed_ms: int | None
     overrun_ms: int | None
     late_evidence: bool
@@ -529,6 +553,9 @@ class SlaEvent(TypedDict):
     agreement_version: str
     calendar: str
     target_ms: int
+    budget_ms: int
+    paused_ms: int
+    moves: int
     grade: str | None
     owner: str | None
     team: str | None

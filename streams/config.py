@@ -82,8 +82,10 @@ class Settings(BaseSettings):
     """A larger input record goes to dead letters."""
     transactions: bool = True
     """False only on the embedded broker, which has none."""
+    erasure_key: SecretStr = SecretStr("")
+    """Key of the hashes under which erased leads are known; the same for all workers, and for ever."""
     agreement: Path | None = None
-    """The agreement file; the built-in default when absent."""
+    """File or folder of the agreement; absent: what is published on the topic `agreements`, else the built-in one."""
 
     sink_batch_rows: int = Field(default=50_000, ge=1)
     sink_interval: float = Field(default=0.5, gt=0)

@@ -12,7 +12,17 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from streams.config import Settings
 from streams.errors import BatonError, UnavailableError
-from streams.topics import CAMPAIGNS, DEAD_LETTERS, INPUTS, SLA_EVENTS, STATES, TRANSITIONS, Topics
+from streams.topics import (
+    AGREEMENTS,
+    CAMPAIGNS,
+    DEAD_LETTERS,
+    FORWARDS,
+    INPUTS,
+    SLA_EVENTS,
+    STATES,
+    TRANSITIONS,
+    Topics,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +39,7 @@ _BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
         for topic in (*INPUTS, CAMPAIGNS)
     },
     DEAD_LETTERS: {"retention.ms": str(25 * _DAY), "max.message.bytes": _LARGEST},
+    FORWARDS: {"retention.ms": str(25 * _DAY), "max.message.bytes": _LARGEST},
     TRANSITIONS: {"retention.ms": str(25 * _DAY)},
     SLA_EVENTS: {"retention.ms": str(25 * _DAY)},
     # Compacted early, so that a restore reads little more than one record a lead.
@@ -41,7 +52,11 @@ _BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
         "max.compaction.lag.ms": str(_DAY // 24),
         "max.message.bytes": _LARGEST,
     },
+    # A version stays for ever; the tombstones that would end one are never written.
+    AGREEMENTS: {"cleanup.policy": "compact", "max.message.bytes": _LARGEST},
 }
+_SINGLE: Final = frozenset({AGREEMENTS})
+"""Topics of one partition: their order is part of what they say."""
 
 
 def _admin(settings: Settings) -> AdminClient:
@@ -78,7 +93,12 @@ def ensure_topics(settings: Settings, patience: float = 60.0) -> dict[str, int]:
         return _counts({name: len(found.partitions) for name, found in have.items()}, topics)
     existing = client.list_topics(timeout=10).topics
     new = [
-        NewTopic(name, settings.partitions, settings.replication_factor, config=dict(config))
+        NewTopic(
+            name,
+            1 if topics.bare(name) in _SINGLE else settings.partitions,
+            settings.replication_factor,
+            config=dict(config),
+        )
         for name, config in wanted.items()
         if name not in existing
     ]
@@ -106,7 +126,7 @@ def _wait_for(client: AdminClient, names: set[str]) -> Mapping[str, Any]:
 
 
 def _counts(counts: dict[str, int], topics: Topics) -> dict[str, int]:
-    lanes = {counts[topics.name(topic)] for topic in (*INPUTS, TRANSITIONS, STATES, SLA_EVENTS)}
+    lanes = {counts[topics.name(topic)] for topic in (*INPUTS, FORWARDS, TRANSITIONS, STATES, SLA_EVENTS)}
     if len(lanes) != 1:
         shown = ", ".join(f"{name}={count}" for name, count in sorted(counts.items()))
         raise BatonError(f"topics must have equal partition counts to form lanes: {shown}; re-create or extend them")

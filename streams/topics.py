@@ -7,11 +7,16 @@ from typing import Final
 
 INPUTS: Final = ("leads", "touches", "opportunities")
 """Co-partitioned, keyed by lead_id; a lane is one partition number across the three."""
+FORWARDS: Final = "lane-forwards"
+"""Internal to the workers: what a lane passes on to the lane of a merge's survivor. Co-partitioned with the inputs."""
+READ_BY_LANES: Final = (*INPUTS, FORWARDS)
 CAMPAIGNS: Final = "campaigns"
 TRANSITIONS: Final = "lead-transitions"
 STATES: Final = "lead-states"
 SLA_EVENTS: Final = "sla-events"
 DEAD_LETTERS: Final = "dead-letters"
+AGREEMENTS: Final = "agreements"
+"""The versions of the agreement, keyed by version; one partition."""
 OUTPUTS: Final = (TRANSITIONS, STATES, SLA_EVENTS, DEAD_LETTERS)
 
 LANE_KEY: Final = b"\x00lane"
@@ -19,7 +24,7 @@ LANE_KEY: Final = b"\x00lane"
 RECEIVED_AT_HEADER: Final = "baton-received-at"
 """ASCII decimal milliseconds: an import's original arrival; honoured only where earlier than the record's timestamp."""
 END_OF_INPUT_KEY: Final = b"\x00end-of-input"
-"""Key of a mark (value null, header RECEIVED_AT_HEADER): nothing received before that instant is still to come on this
+"""Key of a mark (value null, header RECEIVED_AT_HEADER): nothing received up to that instant is still to come on this
 partition. Honoured under ClockMode.EVENT only."""
 
 

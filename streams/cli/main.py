@@ -10,7 +10,7 @@ import typer
 
 from streams.errors import BatonError
 
-_FAMILIES: Final = ("demo", "replay", "publish", "importing", "worker", "sink", "store", "embedded")
+_FAMILIES: Final = ("demo", "replay", "agreement", "publish", "importing", "worker", "sink", "store", "embedded")
 """Modules of streams.cli that define `register(app)`."""
 
 

@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
         paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="XES log, Olist folder or JSON Lines.")],
         kind: Annotated[str | None, typer.Option(help="xes, olist or jsonl; default: by name.")] = None,
         mapping: Annotated[Path | None, typer.Option(help="Mapping of an XES log.")] = None,
-        agreement: Annotated[Path | None, typer.Option(help="Agreement file; sets the targets.")] = None,
+        agreement: Annotated[Path | None, typer.Option(help="Its file or folder; default: the built-in one.")] = None,
         until: Annotated[
             str | None, typer.Option(help="Advance the clock to this time; default: the end of the data.")
         ] = None,
@@ -64,14 +64,15 @@ def register(app: typer.Typer) -> None:
         response_hours{n,p50,p90,min,max}, until, seconds, events_per_second, workers, lanes.
         """
         log.configure(json=False)
+        from streams.agreements.source import read_agreement
         from streams.embedded.pipeline import Plan, running
         from streams.importers import open_source
         from streams.importers.times import millis
         from streams.replay.run import Job, play
         from streams.replay.summary import show, summary
-        from streams.worker.app import read_agreement
 
-        read_agreement(agreement)  # a wrong one is told before anything starts
+        if agreement is not None:
+            read_agreement(agreement)  # a wrong one is told before anything starts
         try:
             end = None if until is None else millis(until)
         except ValueError as error:

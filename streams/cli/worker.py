@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     def worker(
         brokers: Annotated[str | None, typer.Option(help="Kafka bootstrap servers.")] = None,
         registry_url: Annotated[str | None, typer.Option("--registry", help="Schema registry URL.")] = None,
-        agreement: Annotated[Path | None, typer.Option(help="Agreement file.")] = None,
+        agreement: Annotated[Path | None, typer.Option(help="Its file or folder; default: what is published.")] = None,
         clock: Annotated[ClockMode | None, typer.Option(help="broker: live; event: replay.")] = None,
         group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
         topic_prefix: Annotated[str | None, typer.Option(help="Put before every topic name.")] = None,

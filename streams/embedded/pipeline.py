@@ -5,6 +5,7 @@ What `baton demo` and `baton replay` stand on.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 import time
@@ -79,7 +80,10 @@ class Pipeline:
 
     def unfolded(self) -> int:
         """Records of the input topics that are not durably folded."""
-        return progress.unfolded(self.ends.inputs(), self.ready_lanes())
+        ends = self.ends.inputs()
+        lanes = self.ready_lanes()
+        # What lanes have passed on to each other meanwhile stands behind those ends.
+        return progress.unfolded(ends, lanes) or progress.unfolded(self.ends.forwards(), lanes)
 
     def unstored(self) -> int | None:
         """Records of the output topics that the store does not hold; None where the sink does not answer."""
@@ -142,10 +146,13 @@ def _run_folder() -> Iterator[Path]:
 
 
 def _settings(plan: Plan, **addresses: str | None) -> Settings:
+    # What runs here for itself alone has a key of its own, unless one is given.
+    overrides = {"erasure_key": secrets.token_hex(32)} if not load().erasure_key.get_secret_value() else {}
     return load(
         topic_prefix=plan.topic_prefix, clock=plan.clock, agreement=plan.agreement, partitions=plan.partitions,
         transactions=plan.brokers is not None, group=f"{plan.topic_prefix}baton-worker",
-        sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, bind="127.0.0.1", **addresses, **plan.overrides,
+        sink_group=f"{plan.topic_prefix}baton-sink", metrics_port=0, bind="127.0.0.1", **addresses,
+        **{**overrides, **plan.overrides},
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from streams.config import Settings
 from streams.errors import UnavailableError
-from streams.topics import INPUTS, OUTPUTS, Topics
+from streams.topics import FORWARDS, OUTPUTS, READ_BY_LANES, Topics
 
 Ends = Mapping[tuple[str, int], int]
 """(topic without prefix, partition) -> offset after the last record that a reader of committed records can see."""
@@ -36,7 +36,10 @@ class LogEnds:
         )
 
     def inputs(self) -> Ends:
-        return self._ends(INPUTS)
+        return self._ends(READ_BY_LANES)
+
+    def forwards(self) -> Ends:
+        return self._ends((FORWARDS,))
 
     def outputs(self) -> Ends:
         return self._ends(OUTPUTS)
@@ -80,7 +83,7 @@ def ready_lanes(workers: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, 
 
 
 def unfolded(ends: Ends, lanes: Mapping[int, Mapping[str, Any]]) -> int:
-    """Records of the input topics that no lane has durably folded."""
+    """Records of the topics read by lanes that no lane has durably folded."""
     return sum(
         max(0, end - lanes.get(number, {}).get("positions", {}).get(topic, 0)) for (topic, number), end in ends.items()
     )

@@ -17,32 +17,20 @@ from typing import Any
 import faust
 import structlog
 
-from processors.agreement import DEFAULT, Agreement, AgreementError
 from schemas.catalog import CATALOG
 from schemas.wire import Decoder, Encoder
 from streams import web
+from streams.agreements import open_source, read_agreement
 from streams.config import Settings
 from streams.errors import ConfigurationError
 from streams.registry import Registry
 from streams.topic_admin import ensure_topics
-from streams.topics import INPUTS, OUTPUTS, Topics
+from streams.topics import READ_BY_LANES, Topics
 from streams.worker import driver
 from streams.worker.commit import check_group_metadata
 from streams.worker.engine import Engine
 
 log = structlog.get_logger(__name__)
-
-
-def read_agreement(path: Path | None) -> Agreement:
-    """The agreement in a file, or the default. Raises ConfigurationError naming file, place and mend."""
-    if path is None:
-        return DEFAULT
-    try:
-        return Agreement.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"agreement {path}: {error.strerror}") from None
-    except AgreementError as error:
-        raise ConfigurationError(f"agreement {path}: {error}") from None
 
 
 def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
@@ -70,7 +58,7 @@ def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
         datadir=folder,
     )
     app.lane_owner = engine
-    inputs = app.topic(*(topics.name(topic) for topic in INPUTS), schema=driver.BatchSchema(), allow_empty=True)
+    inputs = app.topic(*(topics.name(topic) for topic in READ_BY_LANES), schema=driver.BatchSchema(), allow_empty=True)
 
     @app.agent(inputs)
     async def feed(stream: Any) -> None:
@@ -96,19 +84,26 @@ def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
 
 def run(settings: Settings, port_file: Path | None = None) -> None:
     """Runs a worker until SIGTERM or SIGINT. Raises BatonError where it cannot start."""
-    agreement = read_agreement(settings.agreement)
+    if not settings.erasure_key.get_secret_value():
+        raise ConfigurationError(
+            "erasure_key (BATON_ERASURE_KEY, or a file of that name in BATON_SECRETS_DIR): a worker needs the key under "
+            "which it knows erased leads again; make one, keep it, and give it to every worker"
+        )
+    if settings.agreement is not None:
+        read_agreement(settings.agreement)  # a wrong one is told before anything starts
     check_group_metadata()
     ensure_topics(settings)
     registry = Registry(settings.registry_url)
     topics = Topics(settings.topic_prefix)
-    outputs = [name for name, contract in CATALOG.items() if set(contract.topics) & set(OUTPUTS)]
+    outputs = [name for name, contract in CATALOG.items() if not contract.is_event]
     events = [name for name, contract in CATALOG.items() if contract.is_event]
     ids = registry.ids(topics, [*outputs, *events])
     registry.require_compatibility(topics, [*outputs, *events])
     decoder = Decoder()
     for name, number in ids.items():
         decoder.learn(number, CATALOG[name].text)
-    engine = Engine(settings, agreement, registry, Encoder({name: ids[name] for name in outputs}), decoder)
+    agreed = open_source(settings, registry)
+    engine = Engine(settings, agreed, registry, Encoder(ids), decoder)
     server = web.serve(lambda: {**engine.status(), "pid": os.getpid()}, settings.bind, settings.metrics_port)
     web.write_port_file(port_file, {"port": server.port})
     scratch = tempfile.TemporaryDirectory(prefix="baton-worker-", ignore_cleanup_errors=True)
@@ -123,4 +118,5 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     gc.set_threshold(100_000, 50, 100)
     with contextlib.suppress(SystemExit, KeyboardInterrupt):
         worker.execute_from_commandline()
+    agreed.close()
     scratch.cleanup()

@@ -7,8 +7,8 @@ Taking over:
  3. the inputs are fetched from the restored position.
 
 Per batch, in one Kafka transaction:
- 4. begin; outputs (transitions, SLA events, dead letters), then changed lead states, then the LanePosition, each into
-    the lane's own partition number of its topic.
+ 4. begin; outputs (transitions, SLA events, dead letters), what is passed on to other lanes, then changed lead states,
+    then the LanePosition: each into the lane's own partition number of its topic, what is passed on into its lead's.
  5. the input positions once more as group offsets, with the generation and member of the live group: lag tools read
     them, and a member that the group has left behind is refused here as well.
  6. commit. Only now the lane counts the batch as written.
@@ -31,7 +31,8 @@ from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPa
 
 from streams.config import Settings
 from streams.errors import BatonError
-from streams.topics import Topics
+from streams.publisher import PARTITIONER
+from streams.topics import FORWARDS, Topics
 from streams.worker.lane import Batch
 from streams.worker.skew import BrokerTime
 
@@ -40,6 +41,8 @@ _METADATA: Final = b"CGMDv2:"
 FENCED: Final = frozenset({"_FENCED", "_FATAL", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
 """Errors that say another owner has the lane. `_FATAL` comes from produce() on a fenced producer, with fatal() False."""
 _SECONDS: Final = 30.0
+_BY_KEY: Final = -1
+"""The client's partitioner decides: a forward goes to the lane of its lead."""
 
 
 def group_metadata(group: str, generation: int, member: str, instance: str | None) -> bytes:
@@ -66,6 +69,7 @@ class LaneLog:
         self._topics = Topics(settings.topic_prefix)
         self._broker_time = broker_time
         self._failure: KafkaException | None = None
+        self._partition = {self._topics.name(FORWARDS): _BY_KEY}
         config: dict[str, object] = {
             "bootstrap.servers": settings.brokers,
             "acks": "all",
@@ -77,6 +81,7 @@ class LaneLog:
             "queue.buffering.max.kbytes": 262_144,
             "message.max.bytes": 16 * 1024 * 1024,
             "compression.type": "lz4" if settings.transactions else "none",
+            "partitioner": PARTITIONER,
             "log_level": 0,
         }
         if settings.transactions:
@@ -113,10 +118,10 @@ class LaneLog:
             raise self._failure
         return time.monotonic() - started
 
-    def _produce(self, topic: str, value: bytes, key: bytes | None, report: Any) -> None:
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, report: Any) -> None:
         while True:
             try:
-                self._producer.produce(topic, value, key, self.number, report)
+                self._producer.produce(topic, value, key, self._partition.get(topic, self.number), report)
                 return
             except BufferError:  # the client's queue is full: wait for room, that is what bounds memory
                 self._producer.poll(0.1)

@@ -18,13 +18,14 @@ import structlog
 from confluent_kafka import KafkaException
 from faust.types import TP
 
-from processors.agreement import Agreement
+from processors.erasure import Erased
 from processors.lane import LaneFold
 from schemas.wire import Decoder, Encoder
+from streams.agreements import Source
 from streams.config import ClockMode, Settings
 from streams.errors import UnavailableError
 from streams.registry import Registry
-from streams.topics import INPUTS, Topics
+from streams.topics import READ_BY_LANES, Topics
 from streams.worker import measures, restore
 from streams.worker.commit import FENCED, LaneLog, group_metadata
 from streams.worker.driver import NOTHING, Fetched, HandOver, LaneConsumer
@@ -66,15 +67,16 @@ class Engine:
     """The owner of a worker's lanes. `run` is the lane loop."""
 
     def __init__(
-        self, settings: Settings, agreement: Agreement, registry: Registry, encoder: Encoder, decoder: Decoder
+        self, settings: Settings, agreed: Source, registry: Registry, encoder: Encoder, decoder: Decoder
     ) -> None:
         self._settings = settings
-        self._agreement = agreement
+        self._agreed = agreed
+        self._agreements = agreed.current
         self._registry = registry
         self._encoder = encoder
         self._decoder = decoder
         self._topics = Topics(settings.topic_prefix)
-        self._names = [self._topics.name(topic) for topic in INPUTS]
+        self._names = [self._topics.name(topic) for topic in READ_BY_LANES]
         self._index = {name: index for index, name in enumerate(self._names)}
         self._broker_time = BrokerTime(round(settings.clock_margin * 1000))
         self._pool = ThreadPoolExecutor(64, thread_name_prefix="lane")
@@ -90,6 +92,16 @@ class Engine:
 
     async def _blocking(self, call: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(call, *arguments))
+
+    def _agree(self) -> None:
+        """From here on the latest versions hold. What was pinned stays pinned: versions are only ever added."""
+        agreements = self._agreed.current
+        if agreements is self._agreements:
+            return
+        self._agreements = agreements
+        log.info("agreement versions", versions=[item.version for item in agreements])
+        for entry in self.lanes.values():
+            entry.lane.fold.agreements = agreements
 
     # Ownership: called by the driver.
 
@@ -134,7 +146,8 @@ class Engine:
         if after:
             await asyncio.sleep(after)
         started = time.monotonic()
-        fold = LaneFold(self._agreement, self._state_of, grace_ms=round(self._settings.grace * 1000))
+        erased = Erased(self._settings.erasure_key.get_secret_value().encode())
+        fold = LaneFold(self._agreements, self._state_of, erased, grace_ms=round(self._settings.grace * 1000))
         lane_log = LaneLog(number, self._settings, self._broker_time)
         try:
             await self._blocking(lane_log.fence)
@@ -151,7 +164,7 @@ class Engine:
         fold.restored()
         position = None if value is None else self._decoder.decode(value)[1]
         intake = Intake(
-            self._decoder, self._names, number,
+            self._decoder, self._encoder, self._names, number,
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
         )  # fmt: skip
         lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
@@ -256,6 +269,7 @@ class Engine:
             now = time.monotonic()
             if now - measured >= 1.0:
                 measured = now
+                self._agree()
                 self._measure()
             await asyncio.sleep(0 if busy else 0.01)
 
@@ -341,7 +355,7 @@ class Engine:
     def _lag(self, number: int, entry: OpenLane) -> dict[str, int]:
         return {
             topic: self._hand_over(self._names[index], number).lag + len(entry.lane.queues[index].records)
-            for index, topic in enumerate(INPUTS)
+            for index, topic in enumerate(READ_BY_LANES)
         }
 
     def _measure(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from processors.facts import Fact, RefusedFact, to_fact
 from schemas.catalog import CATALOG, on_topic
 from schemas.types import DeadLetter
-from schemas.wire import Decoder, WireError, schema_id
+from schemas.wire import Decoder, Encoder, WireError, schema_id
 from streams.config import ClockMode
 from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
 
@@ -35,6 +35,16 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+class Bare(NamedTuple):
+    """A record that stands for one as it came: without its person, or without bytes that are no longer at hand."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Refused(NamedTuple):
@@ -67,9 +77,17 @@ class Intake:
     """Turns the records of one lane into facts. `topic_names`: full names, in the order of INPUTS."""
 
     def __init__(
-        self, decoder: Decoder, topic_names: Sequence[str], lane: int, *, clock: ClockMode, max_record_bytes: int
+        self,
+        decoder: Decoder,
+        encoder: Encoder,
+        topic_names: Sequence[str],
+        lane: int,
+        *,
+        clock: ClockMode,
+        max_record_bytes: int,
     ) -> None:
         self._decoder = decoder
+        self._encoder = encoder
         self._topic_names = topic_names
         self._lane = lane
         self._clock = clock
@@ -126,6 +144,16 @@ class Intake:
         if len(value) > self._max_record_bytes:
             raise RefusedFact("too_large", f"{len(value)} bytes; at most {self._max_record_bytes} are taken")
         return self._decoder.decode(value)
+
+    def without_person(self, record: Record) -> Record:
+        """The record as it may be kept of an erased lead. The bytes of one that holds no personal data stay as they are."""
+        if record.value is None:
+            return record
+        name, event = self._decoder.decode(record.value)
+        if event.get("person") is None:
+            return record
+        value = self._encoder.encode(name, {**event, "person": None})
+        return Bare(record.offset, record.timestamp, record.key, value, tuple(record.headers))
 
     def dead_letter(self, topic: int, record: Record, reason: str, detail: str, now: int) -> Refused:
         """The dead letter of a record of INPUTS[topic]."""

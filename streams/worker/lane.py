@@ -12,18 +12,29 @@ from typing import Final, NamedTuple
 
 from processors.clock import LaneClock
 from processors.lane import LaneFold, RefusedByFold
+from processors.state import FOLD_VERSION, pack_fact, unpack_fact
+from processors.telling import PassedOn
 from schemas.types import LanePosition
 from schemas.wire import Decoder, Encoder, schema_ids
-from streams.topics import DEAD_LETTERS, INPUTS, LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
-from streams.worker.intake import VERSION, Intake, Record, Refused, received_at
+from streams.topics import (
+    DEAD_LETTERS,
+    FORWARDS,
+    INPUTS,
+    LANE_KEY,
+    READ_BY_LANES,
+    SLA_EVENTS,
+    STATES,
+    TRANSITIONS,
+)
+from streams.worker.intake import VERSION, Bare, Intake, Record, Refused, received_at
 
 
 class Message(NamedTuple):
-    """A record to write: topic without prefix; the partition is the lane's number."""
+    """A record to write: topic without prefix; the partition is the lane's number, or for FORWARDS that of the key."""
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
 
 
 class Batch(NamedTuple):
@@ -33,16 +44,6 @@ class Batch(NamedTuple):
     positions: dict[str, int]
     clock: int
     """Lane clock when it was made, UTC milliseconds."""
-
-
-class _Gone(NamedTuple):
-    """Stands for a record that is no longer at hand."""
-
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Queue:
@@ -69,13 +70,12 @@ class Queue:
         self.records += records
         self.top = top
 
-    def take(self, bound: int | None, most: int) -> tuple[list[Record], list[int]]:
-        """Removes up to `most` records whose running maximum is not after `bound` (None: no bound).
+    def take(self, bound: int | None) -> tuple[list[Record], list[int]]:
+        """Removes the records whose running maximum is not after `bound` (None: no bound).
 
         Returns them and the received_at of each.
         """
         count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.tops, bound)
-        count = min(count, most)
         taken = self.records[:count], self.arrivals[:count]
         del self.records[:count], self.arrivals[:count], self.tops[:count]
         return taken
@@ -101,18 +101,19 @@ class Lane:
         self._intake = intake
         self._decoder = decoder
         self._encoder = encoder
-        self.next: list[int] = [0] * len(INPUTS)
+        self.next: list[int] = [0] * len(READ_BY_LANES)
         """Offset after the last record taken into the queue, by topic: where to fetch on."""
-        self.positions: list[int] = [0] * len(INPUTS)
+        self.positions: list[int] = [0] * len(READ_BY_LANES)
         """Offset after the last record folded, by topic: what a commit makes durable."""
         self.clock = LaneClock(INPUTS, position["clock"] if position is not None else 0)
         if position is not None:
-            for index, topic in enumerate(INPUTS):
+            for index, topic in enumerate(READ_BY_LANES):
                 self.positions[index] = self.next[index] = position["positions"].get(topic, 0)
+            for topic in INPUTS:
                 self.clock.reached[topic] = position["reached"].get(topic, 0)
             fold.counters.update(position["counters"])
             fold.advance(self.clock.now)
-        self.queues = [Queue(self.clock.reached[topic]) for topic in INPUTS]
+        self.queues = [Queue(self.clock.reached.get(topic, 0)) for topic in READ_BY_LANES]
         self._schema_ids: set[int] = set()
         """Of the records in the queues."""
         self._letters: list[Refused] = []
@@ -122,7 +123,7 @@ class Lane:
         """Records folded since the last batch was made."""
 
     def add(self, topic: int, records: Sequence[Record]) -> None:
-        """Takes what was fetched of INPUTS[topic], in offset order; what was taken before is passed over."""
+        """Takes what was fetched of READ_BY_LANES[topic], in offset order; what was taken before is passed over."""
         if records and records[0].offset < self.next[topic]:
             records = [record for record in records if record.offset >= self.next[topic]]
         if records:
@@ -142,18 +143,21 @@ class Lane:
     def work(self, ends: Sequence[int | None]) -> int:
         """Folds what may be folded and advances the clock; the number of records folded.
 
-        `ends`, by topic: None where the partition is not read to its end, else the broker's time (UTC milliseconds)
-        at which it was: everything received before has been added. In a replay that time is 0: being at the end says
-        that nothing needs to be waited for, and nothing about time.
+        `ends`, by topic of READ_BY_LANES: None where the partition is not read to its end, else the broker's time (UTC
+        milliseconds) at which it was: everything received before has been added. In a replay that time is 0: being at the
+        end says that nothing needs to be waited for, and nothing about time.
         """
         done = 0
         # A partition that is not at its end may still bring what was received before the others' records.
-        bounds = [queue.top for queue, end in zip(self.queues, ends, strict=True) if end is None]
+        inputs = self.queues[: len(INPUTS)]
+        bounds = [queue.top for queue, end in zip(inputs, ends, strict=False) if end is None]
+        # Nor may one that is cut short fall behind the others: what is folded at once is merged by arrival.
+        bounds += [queue.tops[self.MOST_AT_ONCE - 1] for queue in inputs if len(queue.records) > self.MOST_AT_ONCE]
         bound = min(bounds) if bounds else None
         facts = []
         batches = []
         for index, topic in enumerate(INPUTS):
-            records, arrivals = self.queues[index].take(bound, self.MOST_AT_ONCE)
+            records, arrivals = self.queues[index].take(bound)
             batches.append(records)
             if not records:
                 continue
@@ -171,6 +175,7 @@ class Lane:
             facts.sort(key=lambda fact: fact.received_at)
             for refusal in self.fold.fold(facts):
                 self._refuse(refusal, batches)
+        done += self._take_forwards()
         for index, topic in enumerate(INPUTS):
             end = ends[index]
             if end is not None and not self.queues[index].records:
@@ -182,14 +187,33 @@ class Lane:
             self.uncommitted += done
         return done
 
+    def _take_forwards(self) -> int:
+        """Folds what other lanes passed on. It is no part of the lane's clock: a lane does not wait for another."""
+        index = READ_BY_LANES.index(FORWARDS)
+        records, _ = self.queues[index].take(None)
+        if not records:
+            return 0
+        passed_on = []
+        for record in records:
+            if record.value is None:
+                continue
+            _, forward = self._decoder.decode(record.value)
+            announced = {number: (deadline, rung) for number, (deadline, rung) in forward["announced"].items()}
+            passed_on.append(PassedOn(forward["lead_id"], unpack_fact(forward["fact"]), forward["recalled"], announced))
+        self.fold.fold_foreign(passed_on)
+        self.positions[index] = records[-1].offset + 1
+        return len(records)
+
     def _refuse(self, refusal: RefusedByFold, batches: Sequence[Sequence[Record]]) -> None:
         """Sets a fact aside that the fold refused; of one folded in an earlier batch only the coordinates are at hand."""
         fact, reason, detail = refusal
         topic, offset = fact.at
-        record = next((record for record in batches[topic] if record.offset == offset), None)
+        record: Record | None = next((record for record in batches[topic] if record.offset == offset), None)
         if record is None:
-            record = _Gone(offset, fact.arrived_at, fact.lead_id.encode())
+            record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
+        elif reason == "refused_erased":
+            record = self._intake.without_person(record)
         self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
         self.fold.counters[f"dead_letters.{reason}"] += 1
 
@@ -204,10 +228,12 @@ class Lane:
             Message(SLA_EVENTS, item["lead_id"].encode(), encode("SlaEvent", item)) for item in said.sla_events
         ]
         messages += [Message(DEAD_LETTERS, key, encode("DeadLetter", letter)) for key, letter in self._letters]
+        messages += [Message(FORWARDS, item.into.encode(), self._forward(item)) for item in said.passed_on]
         messages += [
-            Message(STATES, lead_id.encode(), encode("LeadState", state)) for lead_id, state in self.fold.changed()
+            Message(STATES, lead_id.encode(), None if state is None else encode("LeadState", state))
+            for lead_id, state in self.fold.changed()
         ]
-        positions = dict(zip(INPUTS, self.positions, strict=True))
+        positions = dict(zip(READ_BY_LANES, self.positions, strict=True))
         position: LanePosition = {
             "lane": self.number,
             "positions": positions,
@@ -221,3 +247,15 @@ class Lane:
         self.dirty = False
         self.uncommitted = 0
         return Batch(messages, positions, self.clock.now)
+
+    def _forward(self, item: PassedOn) -> bytes:
+        return self._encoder.encode(
+            "LaneForward",
+            {
+                "lead_id": item.into,
+                "recalled": item.recalled,
+                "fold_version": FOLD_VERSION,
+                "fact": pack_fact(item.fact),
+                "announced": {number: list(told) for number, told in item.announced.items()},
+            },
+        )

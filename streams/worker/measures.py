@@ -23,7 +23,7 @@ from streams.metrics import (
     TRANSITIONS,
     UNWORKED,
 )
-from streams.topics import INPUTS
+from streams.topics import READ_BY_LANES
 from streams.worker.lane import Batch, Lane
 
 __all__ = ["BATCH_SECONDS", "LANES_LOST", "LANES_OWNED", "RESTORE_SECONDS", "committed", "forget", "lane"]
@@ -79,7 +79,7 @@ def forget(number: int) -> None:
     """The lane is no longer ours: its gauges would tell of the past."""
     label = str(number)
     _told.pop(number, None)
-    for topic in INPUTS:
+    for topic in READ_BY_LANES:
         LAG.remove(label, topic)
     for gauge in (LANE_CLOCK, LANE_CLOCK_AGE, OPEN_CLOCKS, UNWORKED):
         gauge.remove(label)

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.catalog import CATALOG, Contract, on_topic, subject
 from schemas.wire import RESERVED
-from streams.topics import CAMPAIGNS, INPUTS, OUTPUTS
+from streams.topics import AGREEMENTS, CAMPAIGNS, FORWARDS, INPUTS, OUTPUTS
 
 _EVENTS = {
     "leads": {
@@ -25,6 +25,8 @@ _EVENTS = {
         "FactWithdrawn",
     },
     "campaigns": {"CampaignAnnounced", "CampaignCostRecorded", "LeadListImported"},
+    "agreements": {"AgreementVersion"},
+    "lane-forwards": {"LaneForward"},
     "lead-transitions": {"LeadTransition"},
     "lead-states": {"LeadState", "LanePosition"},
     "sla-events": {"SlaEvent"},
@@ -60,7 +62,7 @@ each_contract = pytest.mark.parametrize("contract", CATALOG.values(), ids=lambda
 
 def test_every_topic_carries_its_records_and_no_others() -> None:
     assert {topic: {contract.name for contract in on_topic(topic)} for topic in _EVENTS} == _EVENTS
-    assert set(_EVENTS) == {*INPUTS, CAMPAIGNS, *OUTPUTS}
+    assert set(_EVENTS) == {*INPUTS, CAMPAIGNS, AGREEMENTS, FORWARDS, *OUTPUTS}
     assert {name for names in _EVENTS.values() for name in names} == set(CATALOG)
 
 

@@ -7,7 +7,8 @@ from itertools import islice, takewhile
 
 import pytest
 
-from processors.agreement import Agreement
+from processors.agreement import Agreement, Agreements
+from processors.erasure import Erased
 from processors.facts import check, to_fact
 from processors.lane import LaneFold
 from processors.vocabulary import FORWARD
@@ -62,7 +63,9 @@ def test_every_event_is_valid_and_survives_the_wire() -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_twenty_seconds_show_every_stage_and_clocks_met_and_breached(seed: int) -> None:
-    fold = LaneFold(Agreement.parse(AGREEMENT.read_text(encoding="utf-8")), lambda value: value)
+    fold = LaneFold(
+        Agreements([Agreement.parse(AGREEMENT.read_text(encoding="utf-8"))]), lambda value: value, Erased(b"key")
+    )
     reached: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     for item in first(20, seed=seed):

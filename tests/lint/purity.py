@@ -8,9 +8,9 @@ from typing import Final
 
 ALLOWED_IMPORTS: Final = frozenset(
     {
-        "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib",
-        "heapq", "itertools", "json", "math", "operator", "re", "struct", "types", "typing", "uuid", "zoneinfo",
-        "msgspec", "pydantic", "yaml",
+        "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "functools", "hashlib",
+        "heapq", "hmac", "itertools", "json", "math", "operator", "re", "struct", "types", "typing", "uuid", "zoneinfo",
+        "msgspec", "pydantic", "pydantic_core", "yaml",
         "processors", "schemas",
     }
 )  # fmt: skip

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from processors import lead as leads
-from processors.agreement import Agreement
+from processors.agreement import Agreement, Agreements
 from processors.facts import Fact, to_fact
 from processors.state import Memory
+from processors.telling import InstanceSaid
 
 START = 1_700_000_000_000
 HOUR = 3_600_000
 
+LEAD = "lead-1"
 AGREEMENT = Agreement.parse(
     """
 version: test-1
@@ -20,9 +22,11 @@ effective_from: 2020-01-01T00:00:00Z
 policies:
   first_response:
     targets: {hot: 1 h, warm: 4 h, cold: 24 h}
+ladder: [100]
 cooldowns: {no_budget: 90 d}
 """
 )
+AGREEMENTS = Agreements([AGREEMENT])
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "LeadCaptured": {"source": "website", "campaign": None, "hand_raise": False},
@@ -59,7 +63,7 @@ def event(kind: str, hours: float, event_id: str | None = None, **fields: Any) -
     """A complete event of `kind` that happened `hours` after START. Its id, unless given, says what and when."""
     return {
         "event_id": event_id or f"{kind}@{hours:g}",
-        "lead_id": "lead-1",
+        "lead_id": LEAD,
         "occurred_at": START + round(hours * HOUR),
         "source_system": "crm",
         "entered_by": "system",
@@ -89,7 +93,7 @@ class Told:
         """Folds facts in the order given, with the lane clock `clock` hours after START (default: none known)."""
         for item in facts:
             at = 0 if clock is None else START + round(clock * HOUR)
-            outcome = leads.receive(self.memory, item, at, AGREEMENT)
+            outcome = leads.receive(LEAD, self.memory, item, at, AGREEMENTS)
             self.outcomes.append(outcome)
             for said in outcome.transitions:
                 if said.change == "retracted":
@@ -100,13 +104,13 @@ class Told:
         return self
 
     def fire(self, clock: float, grace_ms: int = 0) -> Told:
-        self._hear(leads.fire(self.memory, START + round(clock * HOUR), grace_ms))
+        self._hear(leads.fire(LEAD, self.memory, AGREEMENTS, START + round(clock * HOUR), grace_ms).instances)
         return self
 
-    def _hear(self, instances: Iterable[leads.InstanceSaid]) -> None:
+    def _hear(self, instances: Iterable[InstanceSaid]) -> None:
         for said in instances:
             self.kinds.append(said.kind)
-            if said.kind == "retracted":
+            if said.kind in ("retracted", "moved"):
                 del self.instances[said.instance.instance_id]
             else:
                 self.instances[said.instance.instance_id] = (said.instance, said.announced)

@@ -108,7 +108,6 @@ def test_new_cycles(history: History, path: list[str]) -> None:
         [("LeadNurtured", {})],
         [("LeadRecycled", {})],
         [("LeadDisqualified", {})],
-        [*MERGED, ("LeadQualified", {})],
         [*MERGED, ("LeadMerged", {})],
     ],
 )
@@ -185,4 +184,5 @@ def test_unable_to_reach_needs_six_attempts_or_contact() -> None:
 def test_after_erasure_nothing_is_taken() -> None:
     told = story(ERASED).take([fact("LeadCaptured", 5)])
     assert told.memory.state.stage == "erased"
-    assert told.outcomes[-1].dropped == "erased"
+    assert told.outcomes[-1].refused is not None
+    assert told.outcomes[-1].refused[0] == "refused_erased"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from processors.erasure import Erased
 from processors.lane import LaneFold
-from tests.processors.support import AGREEMENT, HOUR, START, fact
+from tests.processors.support import AGREEMENTS, HOUR, START, fact
 
 
 def _fold() -> LaneFold:
-    return LaneFold(AGREEMENT, lambda value: value, grace_ms=0)
+    return LaneFold(AGREEMENTS, lambda value: value, Erased(b""), grace_ms=0)
 
 
 def test_a_lead_is_overdue_from_the_breach_to_the_answer() -> None:

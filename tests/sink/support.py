@@ -61,7 +61,8 @@ def instance(identity: str, lead: str, verdict: str, **fields: Any) -> dict[str,
     defaults = {
         "kind": {"open": "started", "breached_open": "breached"}.get(verdict, verdict), "policy": "first_response",
         "cycle": 1, "source": "web",
-        "start_event_id": f"s-{identity}", "start_source_system": "crm", "started_at": START, "deadline": START + DAY,
+        "start_event_id": f"s-{identity}", "start_source_system": "crm", "start_event_type": "LeadCaptured",
+        "started_at": START, "deadline": START + DAY,
         "agreement_version": "1", "calendar": "24x7", "target_ms": DAY, "notify": True,
     }  # fmt: skip
     return _complete("SlaEvent", instance_id=identity, lead_id=lead, verdict=verdict, **{**defaults, **fields})

@@ -49,7 +49,9 @@ def world(settings: Settings, worker: Worker, client: Client) -> Client:
         instance("o1", "w2", "open", deadline=START + 3 * DAY),
         instance("b1", "w2", "breached_open", deadline=START + 2),
         instance("c1", "w3", "cancelled", ended_at=START + 1),
-        instance("m1", "w3", "met", start_event_id="qualified", satisfied_at=START + 1),
+        instance(
+            "m1", "w3", "met", start_event_id="qualified", start_event_type="LeadQualified", satisfied_at=START + 1
+        ),
         instance("d1", "f1", "breached_ended", deadline=START + 1, source="fair"),
         instance("f2", "f1", "met", deadline=START + 9 * DAY, satisfied_at=START + HOUR, source="fair"),
         *(instance(f"x{n}", f"x{n}", "breached_open", deadline=START, is_test=n == 1) for n in range(1, 4)),

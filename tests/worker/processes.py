@@ -30,6 +30,7 @@ def settings_for(cluster: Cluster, prefix: str, **more: object) -> Settings:
         topic_prefix=prefix,
         group=f"{prefix}worker",
         transactions=cluster.real,
+        erasure_key="a key for tests",
         **more,
     )
     ensure_topics(settings)
@@ -37,11 +38,12 @@ def settings_for(cluster: Cluster, prefix: str, **more: object) -> Settings:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    return {
+    shown = {
         f"BATON_{key.upper()}": str(value)
         for key, value in settings.model_dump(mode="json").items()
         if value is not None and not key.endswith("password")
     }
+    return shown | {"BATON_ERASURE_KEY": settings.erasure_key.get_secret_value()}
 
 
 class Worker:

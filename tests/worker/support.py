@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from processors.erasure import Erased
 from processors.lane import LaneFold
 from schemas.catalog import CATALOG
 from schemas.wire import Decoder, Encoder
 from streams.config import ClockMode
-from streams.topics import INPUTS, RECEIVED_AT_HEADER, SLA_EVENTS, TRANSITIONS
+from streams.topics import READ_BY_LANES, RECEIVED_AT_HEADER, SLA_EVENTS, TRANSITIONS
 from streams.worker.intake import Intake
 from streams.worker.lane import Batch, Lane
-from tests.processors.support import AGREEMENT, START, event
+from tests.processors.support import AGREEMENTS, START, event
 
 HOUR = 3_600_000
 IDS = {name: number for number, name in enumerate(CATALOG, 1)}
@@ -61,8 +62,8 @@ def imported(rec: Rec, received: float, stamped: float) -> Rec:
 def lane(clock: ClockMode = ClockMode.BROKER, *, grace_ms: int = 2_000, most: int = 1_048_576) -> Lane:
     """An empty lane, number 0."""
     known = decoder()
-    fold = LaneFold(AGREEMENT, lambda value: known.decode(value)[1]["fold"], grace_ms=grace_ms)
-    intake = Intake(known, INPUTS, 0, clock=clock, max_record_bytes=most)
+    fold = LaneFold(AGREEMENTS, lambda value: known.decode(value)[1]["fold"], Erased(b"key"), grace_ms=grace_ms)
+    intake = Intake(known, ENCODER, READ_BY_LANES, 0, clock=clock, max_record_bytes=most)
     return Lane(0, fold, intake, known, ENCODER, None)
 
 
@@ -80,6 +81,8 @@ class Read:
         """Takes the lane's batch and reads it."""
         batch = self.lane.batch()
         for message in batch.messages:
+            if message.value is None:
+                continue
             _, body = self.known.decode(message.value)
             if message.topic == TRANSITIONS:
                 self.transitions.append(body)

@@ -52,12 +52,25 @@ def test_a_breach_fires_only_when_the_lane_clock_has_passed_deadline_and_grace()
     read = Read(made)
     made.add(0, [CAPTURED])
     due = START + 4 * HOUR + 2_000
-    made.work([due - 1] * 3)
+    made.work([due] * 3)  # everything received before that instant: more may have been received in it
     read.commit()
     assert read.kinds == ["started"]
-    made.work([due] * 3)
+    made.work([due + 1] * 3)
     read.commit()
     assert read.kinds == ["started", "breached"]
+
+
+def test_a_touch_received_in_the_very_millisecond_of_deadline_and_grace_is_waited_for() -> None:
+    made = lane()
+    read = Read(made)
+    grace = 2_000 / HOUR
+    made.add(0, [CAPTURED, record(1, "LeadCaptured", 4 + grace, lead_id="lead-2", event_id="other", hand_raise=True)])
+    made.work([None, START + 4 * HOUR + 2_000, NOW])
+    made.add(1, [record(0, "TouchRecorded", 4, received=4 + grace)])
+    made.work([NOW, NOW, NOW])
+    read.commit()
+    assert read.kinds == ["started", "started", "met", "breached"]
+    assert {item["lead_id"] for item in read.sla if item["kind"] == "breached"} == {"lead-2"}
 
 
 def test_one_topic_that_lags_holds_the_clock_for_all() -> None:
@@ -66,7 +79,7 @@ def test_one_topic_that_lags_holds_the_clock_for_all() -> None:
     made.work([NOW, None, NOW])
     assert made.clock.now == 0
     made.work([NOW, START + HOUR, NOW])
-    assert made.clock.now == START + HOUR
+    assert made.clock.now == START + HOUR - 1
 
 
 def test_an_idle_topic_holds_nothing_back() -> None:
@@ -94,7 +107,7 @@ def test_an_event_dated_a_day_ahead_moves_no_clock() -> None:
     made.add(0, [CAPTURED, ahead])
     made.work([None, START + HOUR, START + HOUR])
     read.commit()
-    assert made.clock.now == START + round(0.1 * HOUR)
+    assert made.clock.now == START + round(0.1 * HOUR) - 1
     assert read.kinds == ["started"]
 
 
@@ -103,9 +116,9 @@ def test_a_partition_that_runs_ahead_is_held_back_until_the_others_have_come() -
     made.add(0, [CAPTURED, record(1, "LeadQualified", 10)])
     made.add(1, [TOUCHED])
     made.work([None, None, NOW])  # touches may still bring what was received between 1 h and 10 h
-    assert made.positions == [1, 1, 0]
+    assert made.positions == [1, 1, 0, 0]
     made.work([None, NOW, NOW])
-    assert made.positions == [2, 1, 0]
+    assert made.positions == [2, 1, 0, 0]
 
 
 def test_late_evidence_takes_a_breach_back() -> None:

@@ -162,7 +162,7 @@ def test_a_killed_worker_loses_nothing_and_says_nothing_twice(
 
 def test_live_a_breach_fires_while_every_topic_is_idle(cluster: Cluster, topic_prefix: str, tmp_path: Path) -> None:
     path = tmp_path / "seconds.yaml"
-    path.write_text(AGREEMENT.replace("warm: 4 h", "warm: 2 s"))
+    path.write_text(AGREEMENT.replace("warm: 4 h", "warm: 2 s") + "ladder: [100]\n")
     settings = settings_for(cluster, topic_prefix, clock=ClockMode.BROKER, agreement=path, grace=0.5, clock_margin=0.2)
     now = (time.time() * 1000 - START) / HOUR
     with running(settings, tmp_path):

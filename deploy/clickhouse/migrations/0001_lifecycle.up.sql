@@ -64,13 +64,15 @@ CREATE TABLE IF NOT EXISTS sla_instances
     cycle UInt32 COMMENT 'Cycle of the lead when the clock started',
     start_event_id String COMMENT 'event_id of the event that started the clock',
     start_source_system LowCardinality(String) COMMENT 'source_system of that event',
-    started_at DateTime64(3, 'UTC') COMMENT 'effective_at of that event',
+    start_event_type LowCardinality(String) COMMENT 'Record name of that event',
+    started_at DateTime64(3, 'UTC') COMMENT 'effective_at of that event; of a wake clock the date it waited for',
     deadline DateTime64(3, 'UTC') COMMENT 'Meeting it exactly is in time',
     breached_at Nullable(DateTime64(3, 'UTC')) COMMENT 'The deadline, once it passed without satisfaction',
     satisfied_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the satisfying event',
     satisfied_by Nullable(String) COMMENT 'event_id of it',
     ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the event that ended it unsatisfied',
     ended_by Nullable(String) COMMENT 'event_id of it',
+    end LowCardinality(Nullable(String)) COMMENT 'The stage entered, transferred (another owner) or superseded (at a merge another clock of its policy stays)',
     elapsed_ms Nullable(Int64) COMMENT 'Open time of the calendar from start to satisfaction, milliseconds',
     overrun_ms Nullable(Int64) COMMENT 'Open time of the calendar from the deadline to a late satisfaction or end, milliseconds',
     late_evidence Bool COMMENT 'Met in time by an event received after deadline and grace',
@@ -79,6 +81,9 @@ CREATE TABLE IF NOT EXISTS sla_instances
     agreement_version LowCardinality(String) COMMENT 'Agreement version in force at started_at',
     calendar LowCardinality(String) COMMENT 'Calendar that measures it',
     target_ms Int64 COMMENT 'Target, milliseconds of open time',
+    budget_ms Int64 COMMENT 'Open time allowed in the end: the target, or less after an upgrade of the grade',
+    paused_ms Int64 COMMENT 'Open time that pauses take out',
+    moves UInt16 COMMENT 'Merges through which it has moved from lead to lead',
     grade LowCardinality(Nullable(String)) COMMENT 'Grade the target was picked by',
     owner Nullable(String) COMMENT 'Owner when the clock started',
     team LowCardinality(Nullable(String)) COMMENT 'Team when the clock started',
@@ -89,10 +94,10 @@ CREATE TABLE IF NOT EXISTS sla_instances
     partition UInt32 COMMENT 'Partition of the output topic; also the lane',
     offset Int64 COMMENT 'Offset in it',
     version UInt64 COMMENT 'Topic generation * 2^48 + offset; the highest under a key holds',
-    deleted UInt8 COMMENT '1: the instance never was'
+    deleted UInt8 COMMENT '1: the instance never was, or it runs on under the survivor of a merge'
 )
 ENGINE = ReplacingMergeTree(version, deleted)
-ORDER BY instance_id
+ORDER BY (lead_id, instance_id)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'SLA clocks as they stand. Read with FINAL';
 
@@ -330,12 +335,7 @@ FROM sla_instances FINAL
 WHERE policy = 'first_response'
     AND NOT is_test
     AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
-    -- A clock that LeadQualified started is no hand-raise: its start event entered mql.
-    AND sipHash128(lead_id, start_source_system, start_event_id) NOT IN (
-        SELECT sipHash128(lead_id, source_system, event_id)
-        FROM lead_transitions FINAL
-        WHERE to_stage = 'mql' AND NOT implied
-    )
+    AND start_event_type = 'LeadCaptured'  -- one that LeadQualified started is no hand-raise
 COMMENT 'One row for each hand-raise that started a first_response clock, and how long the answer took';
 
 CREATE OR REPLACE VIEW kpi_response_time

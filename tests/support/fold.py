@@ -1,0 +1,224 @@
+"""Runs records through lanes as a worker would, in any order, and gives what stands in the end.
+
+Two or more lanes, so that merges cross them; what they pass on is delivered late, in its own order. Each lane's clock runs
+as it would: never past what that lane has still to read. Now and then a lane is forgotten and restored from its states.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple, Protocol
+
+import yaml
+
+from processors.agreement import Agreement, Agreements
+from processors.erasure import Erased
+from processors.facts import RefusedFact, to_fact
+from processors.lane import LaneFold
+from processors.telling import PassedOn
+from processors.vocabulary import NEVER, WORK
+from streams.agreements.holidays import public_holidays
+
+KEY = b"test key"
+
+
+class Recorded(Protocol):
+    """One record: an event as its schema has it (times in UTC milliseconds) and when it was received."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def event(self) -> Mapping[str, Any]: ...
+    @property
+    def received_at(self) -> int: ...
+
+
+class Stood(NamedTuple):
+    """What stands about a lead in the end."""
+
+    state: dict[str, Any]
+    transitions: list[dict[str, Any]]
+    instances: list[dict[str, Any]]
+
+
+_PARSED: dict[str, Agreement] = {}
+
+
+def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
+    """Agreements from parsed YAML."""
+    versions = []
+    for mapping in mappings:
+        text = yaml.safe_dump(dict(mapping), sort_keys=True)
+        if text not in _PARSED:
+            _PARSED[text] = Agreement.parse(text, holidays=public_holidays)
+        versions.append(_PARSED[text])
+    return Agreements(versions)
+
+
+def in_any_order(records: Sequence[Recorded], random: Random) -> list[Recorded]:
+    """The records in some order; nothing received after an erasure before it, nor the other way round."""
+    ordered = sorted(records, key=lambda record: record.received_at)
+    out: list[Recorded] = []
+    block: list[Recorded] = []
+    for record in ordered:
+        if record.name == "LeadErased":
+            random.shuffle(block)
+            out += [*block, record]
+            block = []
+        else:
+            block.append(record)
+    random.shuffle(block)
+    return out + block
+
+
+class _Lane:
+    def __init__(self, agreements: Agreements, grace_ms: int) -> None:
+        self._agreements, self._grace = agreements, grace_ms
+        self.fold = self._new()
+        self.states: dict[str, tuple[bytes, int]] = {}
+        self.transitions: dict[str, Any] = {}
+        self.instances: dict[tuple[str, str], Any] = {}
+        self.kinds: list[tuple[str, str]] = []
+        self.inbox: deque[PassedOn] = deque()
+        self.pending: deque[Recorded] = deque()
+
+    def _new(self) -> LaneFold:
+        return LaneFold(self._agreements, lambda value: value, Erased(KEY), grace_ms=self._grace)
+
+    def drain(self) -> list[PassedOn]:
+        said = self.fold.drain()
+        for transition in said.transitions:
+            if transition["change"] == "retracted":
+                del self.transitions[transition["transition_id"]]
+            else:
+                self.transitions[transition["transition_id"]] = transition
+        for event in said.sla_events:
+            key = (event["lead_id"], event["instance_id"])
+            self.kinds.append((event["kind"], event["instance_id"]))
+            if event["kind"] in ("retracted", "moved"):
+                del self.instances[key]
+            else:
+                self.instances[key] = event
+        for name, record in self.fold.changed():
+            if record is None:
+                del self.states[name]
+            else:
+                self.states[name] = (record["fold"], record["next_deadline"])
+        return said.passed_on
+
+    def crash(self) -> None:
+        """Forgets everything and starts from what was written."""
+        clock = self.fold._clock
+        self.fold = self._new()
+        for name, (value, due) in self.states.items():
+            self.fold.restore(name, value, due)
+        self.fold.restored()
+        self.fold.advance(clock)
+
+
+class Lanes:
+    """Lanes side by side. `place`: which lane a lead lives on."""
+
+    def __init__(self, agreements: Agreements, number: int, place: Callable[[str], int], grace_ms: int = 2_000) -> None:
+        self._agreements = agreements
+        self.lanes = [_Lane(agreements, grace_ms) for _ in range(number)]
+        self._place = place
+
+    def run(self, records: Sequence[Recorded], now: int, random: Random | None = None) -> Lanes:
+        """Takes the records in the order given. `random`: delays what lanes pass on, and crashes them."""
+        for record in records:
+            self.lanes[self._place(record.event["lead_id"])].pending.append(record)
+        for record in records:
+            lane = self.lanes[self._place(record.event["lead_id"])]
+            lane.pending.popleft()
+            if record.name == "LeadErased":
+                self.settle()
+            try:
+                fact = to_fact(record.name, record.event, record.received_at)
+            except RefusedFact:
+                continue
+            lane.fold.fold([fact])
+            self._advance(lane, now)
+            self._route(lane)
+            if random is not None:
+                self._deliver(random)
+                if random.random() < 0.05:
+                    lane.crash()
+        self.settle()
+        for lane in self.lanes:
+            lane.fold.advance(now)
+        self.settle()
+        return self
+
+    def _advance(self, lane: _Lane, now: int) -> None:
+        """The lane is certain of what was received before what it has still to read."""
+        lane.fold.advance(min((record.received_at for record in lane.pending), default=now + 1) - 1)
+
+    def _route(self, lane: _Lane) -> None:
+        for item in lane.drain():
+            self.lanes[self._place(item.into)].inbox.append(item)
+
+    def _deliver(self, random: Random) -> None:
+        for lane in self.lanes:
+            while lane.inbox and random.random() < 0.5:
+                lane.fold.fold_foreign([lane.inbox.popleft()])
+                self._route(lane)
+
+    def settle(self) -> None:
+        """Delivers everything that is on its way."""
+        left = 10_000
+        while any(lane.inbox for lane in self.lanes):
+            for lane in self.lanes:
+                while lane.inbox:
+                    left -= 1
+                    assert left, "what lanes pass on to each other goes round and round"
+                    lane.fold.fold_foreign([lane.inbox.popleft()])
+                    self._route(lane)
+        for lane in self.lanes:
+            self._route(lane)
+
+    def stood(self, lead_ids: Iterable[str]) -> dict[str, Stood]:
+        """What stands about each lead."""
+        out = {}
+        for lead_id in lead_ids:
+            lane = self.lanes[self._place(lead_id)]
+            memory = lane.fold._memory(lead_id)
+            state = memory.state
+            refusals = {**state.refusals}
+            if memory.disputed:
+                refusals["disputed"] = memory.disputed
+            if memory.refused_erased:
+                refusals["refused_erased"] = memory.refused_erased
+            out[lead_id] = Stood(
+                {
+                    "stage": state.stage,
+                    "cycle": state.cycle,
+                    "owner": state.owner,
+                    "owner_kind": state.owner_kind,
+                    "team": state.team,
+                    "grade": state.grade,
+                    "work_status": WORK[state.work],
+                    "source": state.source,
+                    "campaign": state.campaign,
+                    "first_captured_at": state.first_captured_at,
+                    "stage_entered_at": state.stage_entered_at,
+                    "opportunities": state.opportunities,
+                    "refusals": refusals,
+                },
+                sorted(
+                    (item for item in lane.transitions.values() if item["lead_id"] == lead_id),
+                    key=lambda item: item["sequence"],
+                ),
+                sorted(
+                    (item for (holder, _), item in lane.instances.items() if holder == lead_id),
+                    key=lambda item: (item["started_at"], item["policy"], item["instance_id"]),
+                ),
+            )
+        return out
+
+
+def next_deadline(lanes: Lanes) -> int:
+    """The earliest thing that any lane waits for; NEVER for nothing."""
+    return min((lane.fold.next_deadline for lane in lanes.lanes), default=NEVER)
