@@ -10,7 +10,7 @@ help:
 	@echo 'make test   every test; starts the real components it needs'
 	@echo 'make lint   ruff, mypy --strict, import rules, generated files up to date'
 	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
-	@echo 'make docs   regenerates reference pages, types and the agreement's JSON Schema'
+	@echo 'make docs   regenerates reference pages, types and the JSON Schema of agreements'
 
 setup: $(STAMP)
 $(STAMP): requirements/dev.txt pyproject.toml

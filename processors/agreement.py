@@ -199,6 +199,8 @@ def pinned(dates: Mapping[str, Iterable[str]]) -> Holidays:
             return [date.fromisoformat(text) for text in dates[calendar]]
         except KeyError:
             raise HolidayError("country", f"no dates were given for the holidays of {calendar}") from None
+        except ValueError as error:
+            raise HolidayError("country", f"the dates given for the holidays of {calendar}: {error}") from None
 
     return find
 

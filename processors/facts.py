@@ -66,8 +66,8 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
 
 
 def tick(at: int, now: int) -> Fact:
-    """Stands for the lane clock having reached `at`: before every fact of that instant. `now`: the lane clock."""
-    return Fact(at, -1, "", "", TICK, "", at, now, b"", False, False, "system", False, {}, (-1, -1))
+    """Stands for the lane clock having reached `at`; after every fact of that instant. `now`: the lane clock."""
+    return Fact(at, len(RANK), "", "", TICK, "", at, now, b"", False, False, "system", False, {}, (-1, -1))
 
 
 _DETAILS: Final[Mapping[str, tuple[str, ...]]] = {

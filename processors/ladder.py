@@ -27,6 +27,8 @@ def _next(memory: Memory, clock: Instance, agreements: Agreements) -> int | None
 
 def nearest(memory: Memory, clocks: Iterable[Instance], agreements: Agreements, grace_ms: int) -> int | None:
     """When the lane clock must look at the lead next because of these clocks or of its wake date; None: never."""
+    if memory.erased_at:
+        return None if memory.gone else memory.erased_at
     wake = memory.state.wake
     least: int | None = None if wake is None else wake[0]
     for clock in clocks:

@@ -74,8 +74,6 @@ class LaneFold:
         self._live: dict[str, Memory] = {}
         """Unpacked leads, the least recently touched first; those that are not written yet, and a few more."""
         self._changed: set[str] = set()
-        self._gone: set[str] = set()
-        """Leads erased since the last write."""
         self._due: list[tuple[int, str]] = []
         self._scheduled: dict[str, int] = {}
         self._clock = 0
@@ -135,8 +133,7 @@ class LaneFold:
             overdue = ladder.overdue(memory) if memory.announced else 0
             outcome = leads.receive(fact.lead_id, memory, fact, self._clock, self.agreements)
             self._take(fact.lead_id, memory, outcome, overdue)
-            if outcome.refused is not None:
-                reason, detail, whose = outcome.refused
+            for reason, detail, whose in outcome.refused:
                 self.counters[f"refused.{reason}"] += 1
                 refused.append(RefusedByFold(whose, reason, detail))
         return refused
@@ -165,8 +162,6 @@ class LaneFold:
             near = ladder.nearest(memory, [said.instance for said in outcome.instances], self.agreements, self._grace)
             if near is not None:
                 self._schedule(lead_id, near)
-            if outcome.erased:
-                self._gone.add(lead_id)
         if outcome.copy:
             counters["copies"] += 1
         if outcome.dropped is not None:
@@ -235,19 +230,15 @@ class LaneFold:
         for lead_id in self._changed:
             memory = self._live[lead_id]
             name = lead_id
-            if memory.erased_at:
+            if memory.gone:
                 name = self._erased.add(lead_id)
-                if lead_id in self._gone:
+                if self._packed.pop(lead_id, None) is not None or self._restored.pop(lead_id, None) is not None:
                     records.append((lead_id, None))
-                    self._packed.pop(lead_id, None)
-                    self._restored.pop(lead_id, None)
-                    self._scheduled.pop(lead_id, None)
             record = outputs.lead_state(name, memory, ladder.due(memory, self.agreements, self._grace))
             self._packed[name] = record["fold"]
             self._restored.pop(name, None)
             records.append((name, record))
         self._changed.clear()
-        self._gone.clear()
         self._forget()
         return records
 

@@ -12,11 +12,12 @@ condition keeps an import into a live lane from closing the door on its own late
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from processors import bots, ladder, lifecycle, telling
+from processors import bots, ladder, lifecycle, merging, telling
 from processors.agreement import Agreements
 from processors.facts import Fact, Key, tick
 from processors.ids import event_hash, holds
@@ -33,13 +34,12 @@ class Outcome(NamedTuple):
     passed_on: list[PassedOn]
     changed: bool
     copy: bool = False
-    refused: tuple[str, str, Fact] | None = None
+    refused: Sequence[tuple[str, str, Fact]] = ()
     dropped: str | None = None
     """Counted, kept nowhere: disputed (a withdrawal that came too late), bot (one touch too many)."""
-    erased: bool = False
-    """The lead was erased by this fact: what was kept of it is gone."""
 
 
+_ERASED = ("refused_erased", "the lead was erased: a person who returns gets a new lead id upstream")
 _NOTHING = Outcome([], [], [], changed=False)
 _SILENT = Outcome([], [], [], changed=True)
 
@@ -49,24 +49,20 @@ def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Ag
     identity = event_hash(fact.source_system, fact.event_id)
     if holds(memory.seen, identity):
         return _again(lead_id, memory, fact, agreements)
-    if memory.erased_at:
-        memory.refused_erased += 1
-        return _SILENT._replace(
-            refused=("refused_erased", "the lead was erased: a person who returns gets a new lead id upstream", fact)
-        )
     memory.seen += identity
+    if memory.gone or (memory.erased_at and fact.received_at > memory.erased_at):
+        memory.refused_erased += 1
+        return _SILENT._replace(refused=[(*_ERASED, fact)])
     _advance(lead_id, memory, fact.received_at, clock, agreements)
     if fact.kind == "FactWithdrawn":
         return _withdraw(lead_id, memory, fact, agreements)
     fact = _admit(memory, fact)
-    if memory.withdrawn:
+    if memory.withdrawn and fact.kind != "LeadErased":
         withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id), ())
         memory.disputed += sum(fact.effective_at < at - LATENESS for at in withdrawals)
-    outcome = _take(lead_id, memory, fact, agreements)
-    if fact.kind == "LeadErased" and memory.state.stage == "erased":
-        _erase(memory, fact, identity)
-        return outcome._replace(erased=True)
-    return outcome
+    if fact.kind == "LeadErased":
+        return _take_erased(lead_id, memory, fact, agreements)
+    return _take(lead_id, memory, fact, agreements)
 
 
 def receive_foreign(
@@ -79,11 +75,8 @@ def receive_foreign(
     agreements: Agreements,
 ) -> Outcome:
     """Takes a fact of a lead that has merged into this one, or gives it back (`recalled`)."""
-    if memory.erased_at:
-        if recalled or fact.kind == ABSORBED:
-            return _NOTHING
-        memory.refused_erased += 1
-        return _SILENT
+    if memory.gone or (memory.erased_at and fact.received_at > memory.erased_at):
+        return _pass_by(lead_id, memory, fact, recalled, announced)
     if fact.lead_id == lead_id:
         return _come_home(lead_id, memory, fact, recalled, agreements)
     if holds(memory.foreign, _foreign_hash(fact)):
@@ -93,9 +86,9 @@ def receive_foreign(
         if place is None:
             return _NOTHING
         return _refold(lead_id, memory, memory.tail[:place] + memory.tail[place + 1 :], agreements)
+    _advance(lead_id, memory, fact.received_at, clock, agreements)
     for instance_id, told in announced.items():
         memory.announced.setdefault(instance_id, told)
-    _advance(lead_id, memory, fact.received_at, clock, agreements)
     fact = _admit(memory, fact)
     if place is None:
         return _take(lead_id, memory, fact, agreements)
@@ -103,6 +96,24 @@ def receive_foreign(
     if place is None or memory.tail[place] == fact:
         return _NOTHING
     return _refold(lead_id, memory, _replaced(memory.tail, place, fact), agreements)
+
+
+def _pass_by(
+    lead_id: str, memory: Memory, fact: Fact, recalled: bool, announced: dict[str, tuple[int, int]]
+) -> Outcome:
+    """A fact that comes to an erased lead: on to the lead that this one had merged into before, or nowhere."""
+    state = memory.state
+    if state.merged_into is not None and state.merged_key is not None and fact.key > state.merged_key:
+        story = Story()
+        merging.pass_on(lead_id, fact, state.merged_into, story)
+        return _NOTHING._replace(
+            passed_on=[PassedOn(into, onward, recalled, announced) for into, onward in story.passed_on.values()],
+            changed=True,
+        )
+    if recalled or fact.kind == ABSORBED:
+        return _NOTHING
+    memory.refused_erased += 1
+    return _SILENT
 
 
 def _come_home(lead_id: str, memory: Memory, fact: Fact, recalled: bool, agreements: Agreements) -> Outcome:
@@ -214,13 +225,16 @@ def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> 
         if first is known
         else _refold(lead_id, memory, _replaced(memory.tail, place, _admit(memory, fact)), agreements)
     )
-    return outcome._replace(copy=True) if copy else outcome._replace(refused=refused)
+    return outcome._replace(copy=True) if copy else outcome._replace(refused=[refused])
 
 
 def _withdraw(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     source_system = fact.details["withdrawn_source_system"] or fact.source_system
     event_id = fact.details["withdrawn_event_id"]
     name = _name(source_system, event_id)
+    memory.withdrawals += event_hash(fact.source_system, fact.event_id)
+    if holds(memory.withdrawals, event_hash(source_system, event_id)):
+        return _SILENT
     place = _place(memory, lead_id, source_system, event_id)
     if place is None:
         if holds(memory.seen, event_hash(source_system, event_id)) and name not in memory.withdrawn:
@@ -284,8 +298,21 @@ def _retold(lead_id: str, memory: Memory, before: Story, agreements: Agreements)
     return Outcome(*said, changed=True)
 
 
-def _erase(memory: Memory, fact: Fact, identity: bytes) -> None:
-    """What is left of an erased lead: that it was, and counts."""
+def _take_erased(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
+    """Takes a LeadErased, which may come after facts that were received after it: those are refused, too."""
+    if not memory.erased_at or fact.received_at < memory.erased_at:
+        memory.erased_at = fact.received_at
+    late = [item for item in memory.tail if item.received_at > memory.erased_at and item.lead_id == lead_id]
+    if not late:
+        return _take(lead_id, memory, fact, agreements)
+    memory.refused_erased += len(late)
+    tail = [item for item in memory.tail if item not in late]
+    insort(tail, fact, key=_key)
+    return _refold(lead_id, memory, tail, agreements)._replace(refused=[(*_ERASED, item) for item in late])
+
+
+def bury(memory: Memory) -> None:
+    """What is left of an erased lead: that it was, counts, and the hashes of its event ids."""
     state = memory.state
     memory.base = State(
         stage="erased",
@@ -294,15 +321,16 @@ def _erase(memory: Memory, fact: Fact, identity: bytes) -> None:
         stage_entered_at=state.stage_entered_at,
         is_test=state.is_test,
         refusals=dict(state.refusals),
+        merged_into=state.merged_into,
+        merged_key=state.merged_key,
     )
     memory.head = None
     memory.tail = []
-    memory.checkpoint = fact.effective_at
     memory.announced = {}
     memory.withdrawn = {}
-    memory.seen = identity
+    memory.withdrawals = b""
     memory.foreign = b""
-    memory.erased_at = fact.received_at
+    memory.gone = True
 
 
 def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements) -> None:
@@ -352,6 +380,9 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
 def fire(lead_id: str, memory: Memory, agreements: Agreements, clock: int, grace_ms: int) -> Outcome:
     """The lane clock has reached `clock`: starts the wake clock that has come due, and tells every rung that has."""
     outcome = _NOTHING
+    if memory.erased_at and not memory.gone and memory.erased_at <= clock:
+        bury(memory)
+        return _SILENT
     wake = memory.state.wake
     if wake is not None and wake[0] + grace_ms <= clock:
         outcome = _take(lead_id, memory, tick(wake[0], clock), agreements)

@@ -47,8 +47,8 @@ def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
     if fact.is_test:
         state.is_test = True
     move = moves.decide(state, fact, agreement.attempts)
-    if kind == "LeadMerged" and move.refusal != "illegal":
-        merging.hand_over(lead_id, state, fact, ids, story)
+    if kind == "LeadMerged" and state.stage != "erased":
+        merging.hand_over(lead_id, state, fact, ids, story, accepted=move.refusal is None)
     if move.refusal is not None:
         state.refusals[move.refusal] = state.refusals.get(move.refusal, 0) + 1
         if move.confirms is not None:
@@ -68,8 +68,6 @@ def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
     if move.enters and kind == "LeadRecycled":
         length = agreement.cooldowns.get(fact.details["reason"], 0)
         state.cooldown_until = max(state.cooldown_until, fact.effective_at + length)
-    if kind == "LeadErased":
-        state.merged_into = None
     if kind != "LeadMerged":
         sla.react(lead_id, state, before, fact, touch, move, agreements, agreement, story)
 
@@ -158,8 +156,6 @@ def _enter(
         state.implied[stage] = transition
         if stage not in journey.implied:
             journey.implied.append(stage)
-    else:
-        state.implied.pop(stage, None)
 
 
 def _confirm(state: State, stage: str, story: Story) -> None:

@@ -21,16 +21,16 @@ from processors.vocabulary import ABSORBED, ENDS, FURTHEST, NEVER_PAUSED, PLACE
 _SNAPSHOT: Final = "snapshot"
 
 
-def hand_over(lead_id: str, state: State, fact: Fact, ids: bytes, story: Story) -> None:
+def hand_over(lead_id: str, state: State, fact: Fact, ids: bytes, story: Story, *, accepted: bool) -> None:
     """Lets the loser go: its open clocks move, its snapshot is passed on. `state` as before the merge; `ids`: 8 bytes for
     each event id that it has folded.
 
-    Of a refused merge (`fact.circular`) nothing moves and what is passed on is empty: it still has to find its way home,
-    since that is what refuses it.
+    Of a merge that is not accepted nothing moves and what is passed on is empty: where it finds its way home, the merge
+    would close a circle.
     """
     into = fact.details["into"]
     packed = None
-    if not fact.circular:
+    if accepted:
         going = state.copied()
         going.clocks = {number: clock for number, clock in state.clocks.items() if clock.policy != "erasure"}
         going.journeys = [journey for journey in going.journeys if journey.cycle == going.cycle]
@@ -39,7 +39,7 @@ def hand_over(lead_id: str, state: State, fact: Fact, ids: bytes, story: Story) 
         packed = pack_snapshot(Snapshot(going, ids))
         for clock in going.clocks.values():
             sla.end(state, clock, fact, "moved", story)
-        state.merged_into = into
+        state.merged_into, state.merged_key = into, fact.key
         state.wake = state.pause = None
     pass_on(lead_id, replace(fact, kind=ABSORBED, circular=False, details={_SNAPSHOT: packed}), into, story)
 

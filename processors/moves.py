@@ -142,7 +142,7 @@ def _stage_changed(state: State, fact: Fact, attempts: int) -> Move:
     status = fact.details["stage_status"]
     known = state.opportunities.get(fact.details["opportunity_id"])
     if status != "open":
-        if known is not None and known != (state.cycle, "open"):
+        if known is not None and known[1] != "open":
             return STAY
         return _closed(state, fact, status, attempts)
     if known == (state.cycle, "lost") and state.stage == "lost":
@@ -171,9 +171,9 @@ def _disqualified(state: State, fact: Fact, attempts: int) -> Move:
 
 
 def _merged(state: State, fact: Fact, attempts: int) -> Move:
-    if state.stage in ("merged", "erased"):
-        return ILLEGAL
-    return Move(refusal="merge_cycle") if fact.circular else Move(enters=("merged",))
+    if fact.circular:
+        return Move(refusal="merge_cycle")
+    return ILLEGAL if state.stage in ("merged", "erased") else Move(enters=("merged",))
 
 
 def _erased(state: State, fact: Fact, attempts: int) -> Move:

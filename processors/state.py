@@ -131,6 +131,8 @@ class State(msgspec.Struct, array_like=True):
     pause: tuple[int, int | None] | None = None
     """(from, until) of the lead's pause; it may have run out."""
     merged_into: str | None = None
+    merged_key: tuple[int, int, str, str, str] | None = None
+    """Place of the accepted LeadMerged in the order."""
     absorbed: bytes = b""
     """8 bytes for each event id that leads merged into this one had folded."""
 
@@ -175,8 +177,12 @@ class Memory(msgspec.Struct, array_like=True):
     newest_received_at: int = 0
     withdrawn: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """Identity of a withdrawn fact -> received_at of its withdrawals, the earliest first."""
+    withdrawals: bytes = b""
+    """8 bytes for each FactWithdrawn: none of them can be withdrawn."""
     erased_at: int = 0
-    """received_at of LeadErased; 0: not erased."""
+    """received_at of the first LeadErased; 0: not erased."""
+    gone: bool = False
+    """The lane clock has passed `erased_at`: nothing is left but a tombstone."""
     disputed: int = 0
     """Withdrawals that came too late to count."""
     refused_erased: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -45,6 +46,7 @@ class _Log:
         self._consumer = Consumer({"bootstrap.servers": settings.brokers, **_CONFIG})
         self._consumer.assign([TopicPartition(self.name, _PARTITION, 0)])
         self._pending: Message | None = None
+        self._trouble: str | None = None
         self.versions: list[Agreement] = []
         self.at_end = False
 
@@ -67,9 +69,10 @@ class _Log:
         if error.code() == KafkaError._PARTITION_EOF:
             self.at_end = True
             return False
-        if error.retriable() or error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
-            return False
-        raise UnavailableError(f"topic {self.name} on {self._brokers}: {error.str()}")
+        if error.str() != self._trouble:  # the client goes on trying
+            self._trouble = error.str()
+            log.warning("agreement topic cannot be read, retrying", topic=self.name, error=error.name())
+        return False
 
     def _version(self, message: Message) -> Agreement | None:
         """The version in a record; None where there is none: a record of something else is told and passed over."""
@@ -110,14 +113,13 @@ class _Log:
 
     def to_end(self, patience: float) -> None:
         """Raises BatonError where the topic cannot be read to its end, or holds what cannot be read."""
-        waited = 0.0
+        deadline = time.monotonic() + patience
         try:
             while not self.at_end:
                 self.poll(0.5)
-                if not self.at_end:
-                    waited += 0.5
-                    if waited > patience:
-                        raise UnavailableError(f"topic {self.name} on {self._brokers} cannot be read to its end")
+                if not self.at_end and time.monotonic() > deadline:
+                    cause = self._trouble or "no answer"
+                    raise UnavailableError(f"topic {self.name} on {self._brokers} cannot be read to its end: {cause}")
         except AgreementError as error:
             raise BatonError(f"topic {self.name}: {error} (written by a newer Baton? upgrade this one)") from None
         except KafkaException as error:

@@ -224,6 +224,8 @@ def test_a_country_whose_holidays_nobody_knows() -> None:
     assert error.value.problems == (
         "a.yaml:16: calendars.amsterdam.holidays.country: no dates were given for the holidays of amsterdam",
     )
+    with pytest.raises(AgreementError, match="the dates given for the holidays of amsterdam: Invalid isoformat"):
+        parse(holidays={"amsterdam": ["Easter"]})
 
 
 def test_norway_is_no_boolean_and_nine_thirty_no_number() -> None:

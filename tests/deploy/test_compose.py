@@ -91,7 +91,10 @@ def test_our_settings_are_accepted(name: str, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("BATON_SECRETS_DIR", str(tmp_path))
     settings = load()
     assert settings.brokers == "kafka:9092"
-    assert settings.store_password.get_secret_value() == ("a password" if service.get("secrets") else "")
+    given = {secret["source"] for secret in service.get("secrets", ())}
+    for field in ("store_password", "erasure_key"):
+        expected = "a password" if f"baton_{field}" in given else ""
+        assert getattr(settings, field).get_secret_value() == expected
     assert settings.store_user == _services()["clickhouse"]["environment"]["CLICKHOUSE_USER"]
 
 

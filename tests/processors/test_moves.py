@@ -184,5 +184,4 @@ def test_unable_to_reach_needs_six_attempts_or_contact() -> None:
 def test_after_erasure_nothing_is_taken() -> None:
     told = story(ERASED).take([fact("LeadCaptured", 5)])
     assert told.memory.state.stage == "erased"
-    assert told.outcomes[-1].refused is not None
-    assert told.outcomes[-1].refused[0] == "refused_erased"
+    assert told.outcomes[-1].refused[0][0] == "refused_erased"

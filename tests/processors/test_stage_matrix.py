@@ -83,8 +83,8 @@ def _met(stage: str, kind: str) -> tuple[str, Told]:
     fields: dict[str, Any] = {"opportunity_id": "another"} if kind.startswith("Opportunity") else {}
     told.take([fact(kind, 10, event_id="tested", **fields)])
     outcome, state = told.outcomes[-1], told.memory.state
-    if outcome.refused is not None:
-        assert outcome.refused[0] == "refused_erased"
+    if outcome.refused:
+        assert outcome.refused[0][0] == "refused_erased"
         return "!", told
     if outcome.passed_on and outcome.passed_on[0].fact.kind == kind:
         assert outcome.passed_on[0].into == "lead-2"

@@ -6,8 +6,10 @@ as it would: never past what that lane has still to read. Now and then a lane is
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -46,11 +48,22 @@ class Stood(NamedTuple):
 _PARSED: dict[str, Agreement] = {}
 
 
+def _dated(value: Any) -> Any:
+    """Times and dates that are written as text, as YAML has them."""
+    if isinstance(value, Mapping):
+        return {key: _dated(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_dated(item) for item in value]
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", value):
+        return datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
+    return value
+
+
 def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
     """Agreements from parsed YAML."""
     versions = []
     for mapping in mappings:
-        text = yaml.safe_dump(dict(mapping), sort_keys=True)
+        text = yaml.safe_dump(_dated(mapping), sort_keys=True)
         if text not in _PARSED:
             _PARSED[text] = Agreement.parse(text, holidays=public_holidays)
         versions.append(_PARSED[text])
@@ -58,19 +71,14 @@ def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
 
 
 def in_any_order(records: Sequence[Recorded], random: Random) -> list[Recorded]:
-    """The records in some order; nothing received after an erasure before it, nor the other way round."""
-    ordered = sorted(records, key=lambda record: record.received_at)
-    out: list[Recorded] = []
-    block: list[Recorded] = []
-    for record in ordered:
-        if record.name == "LeadErased":
-            random.shuffle(block)
-            out += [*block, record]
-            block = []
-        else:
-            block.append(record)
-    random.shuffle(block)
-    return out + block
+    """The records in some order: any at all, or one that lags by up to two days behind the order of arrival, so that
+    facts become final on the way.
+    """
+    if random.random() < 0.5:
+        return sorted(records, key=lambda record: record.received_at + random.randrange(48 * 3_600_000))
+    out = list(records)
+    random.shuffle(out)
+    return out
 
 
 class _Lane:
@@ -103,7 +111,7 @@ class _Lane:
                 self.instances[key] = event
         for name, record in self.fold.changed():
             if record is None:
-                del self.states[name]
+                self.states.pop(name, None)
             else:
                 self.states[name] = (record["fold"], record["next_deadline"])
         return said.passed_on
@@ -133,28 +141,31 @@ class Lanes:
         for record in records:
             lane = self.lanes[self._place(record.event["lead_id"])]
             lane.pending.popleft()
-            if record.name == "LeadErased":
-                self.settle()
             try:
                 fact = to_fact(record.name, record.event, record.received_at)
             except RefusedFact:
                 continue
             lane.fold.fold([fact])
-            self._advance(lane, now)
             self._route(lane)
-            if random is not None:
+            if random is None:
+                self.settle()
+            else:
                 self._deliver(random)
                 if random.random() < 0.05:
                     lane.crash()
+            lane.fold.advance(self._certain(now))
+            self._route(lane)
         self.settle()
         for lane in self.lanes:
             lane.fold.advance(now)
         self.settle()
         return self
 
-    def _advance(self, lane: _Lane, now: int) -> None:
-        """The lane is certain of what was received before what it has still to read."""
-        lane.fold.advance(min((record.received_at for record in lane.pending), default=now + 1) - 1)
+    def _certain(self, now: int) -> int:
+        """Up to where every lane is certain: none is days ahead of what another has still to read or to pass on."""
+        unread = [record.received_at for lane in self.lanes for record in lane.pending]
+        under_way = [item.fact.received_at for lane in self.lanes for item in lane.inbox]
+        return min(unread + under_way, default=now + 1) - 1
 
     def _route(self, lane: _Lane) -> None:
         for item in lane.drain():
@@ -222,3 +233,56 @@ class Lanes:
 def next_deadline(lanes: Lanes) -> int:
     """The earliest thing that any lane waits for; NEVER for nothing."""
     return min((lane.fold.next_deadline for lane in lanes.lanes), default=NEVER)
+
+
+_TRANSITION = (
+    "cycle", "from_stage", "to_stage", "entered_at", "event_type", "event_id", "source_system", "implied", "confirmed",
+    "disputed", "reason", "agreement_version",
+)  # fmt: skip
+_INSTANCE = (
+    "policy", "cycle", "start_event_id", "start_source_system", "started_at", "deadline", "target_ms", "calendar",
+    "agreement_version", "grade", "owner", "team", "verdict", "satisfied_at", "satisfied_by", "ended_at", "ended_by",
+    "elapsed_ms", "late_evidence",
+)  # fmt: skip
+
+
+def canonical(
+    state: Mapping[str, Any], transitions: Iterable[Mapping[str, Any]], instances: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A lead's story in one form, whoever tells it: states, transitions in their order, clocks in any."""
+    shown = dict(state)
+    shown["refusals"] = {name: count for name, count in sorted(state["refusals"].items()) if count}
+    shown["opportunities"] = {
+        name: (status, cycle == state["cycle"]) for name, (cycle, status) in sorted(state["opportunities"].items())
+    }
+    if shown["stage"] == "erased":  # a tombstone: it was, and counts
+        shown = {name: shown[name] for name in ("stage", "refusals")}
+    return {
+        "state": shown,
+        "transitions": [{name: item[name] for name in _TRANSITION} for item in transitions],
+        "instances": sorted(
+            ({name: item[name] for name in _INSTANCE} for item in instances),
+            key=lambda item: (item["policy"], item["started_at"], item["start_source_system"], item["start_event_id"]),
+        ),
+    }
+
+
+def lead_ids(records: Iterable[Recorded]) -> list[str]:
+    """The leads that records name, those that others are merged into among them."""
+    named = {record.event["lead_id"] for record in records}
+    return sorted(named | {record.event["into"] for record in records if record.name == "LeadMerged"})
+
+
+def tell(
+    records: Sequence[Recorded],
+    agreements: Iterable[Mapping[str, Any]],
+    *,
+    now: int,
+    lead_ids: Iterable[str],
+    lanes: int = 2,
+    random: Random | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The canonical stories that the lanes come to. `random`: process in any order; None: in the order of arrival."""
+    ordered = in_any_order(records, random) if random is not None else sorted(records, key=lambda r: r.received_at)
+    run = Lanes(agreed(agreements), lanes, lambda lead_id: sum(lead_id.encode()) % lanes).run(ordered, now, random)
+    return {lead_id: canonical(*stood) for lead_id, stood in run.stood(lead_ids).items()}
