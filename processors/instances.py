@@ -65,7 +65,7 @@ def paused(clock: Instance, at: int, until: int | None, cap: int, calendar: Cale
     """
     clock = resumed(clock, at, calendar)
     left = cap - sum(calendar.between(begin, end) for begin, end in clock.pauses)
-    if at >= clock.deadline or left <= 0:
+    if at > clock.deadline or left <= 0:
         return clock
     end = calendar.add(at, left)
     if until is not None and until < end:

@@ -30,7 +30,8 @@ def nearest(memory: Memory, clocks: Iterable[Instance], agreements: Agreements, 
     if memory.erased_at:
         return None if memory.gone else memory.erased_at
     wake = memory.state.wake
-    least: int | None = None if wake is None else wake[0]
+    # A wake date waits for nobody: it only starts a clock.
+    least: int | None = None if wake is None else wake[0] - grace_ms
     for clock in clocks:
         if clock.open:
             at = _next(memory, clock, agreements)

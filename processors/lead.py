@@ -47,10 +47,16 @@ _SILENT = Outcome([], [], [], changed=True)
 def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Agreements) -> Outcome:
     """Takes one fact that names this lead. `clock`: the lane clock, UTC milliseconds."""
     identity = event_hash(fact.source_system, fact.event_id)
+    after_erasure = memory.gone or (memory.erased_at != 0 and fact.received_at > memory.erased_at)
     if holds(memory.seen, identity):
-        return _again(lead_id, memory, fact, agreements)
-    memory.seen += identity
-    if memory.gone or (memory.erased_at and fact.received_at > memory.erased_at):
+        if after_erasure or not holds(memory.refused, identity):
+            return _again(lead_id, memory, fact, agreements)
+        memory.refused = _without(memory.refused, identity)
+        memory.refused_erased -= 1
+    else:
+        memory.seen += identity
+    if after_erasure:
+        memory.refused += identity
         memory.refused_erased += 1
         return _SILENT._replace(refused=[(*_ERASED, fact)])
     _advance(lead_id, memory, fact.received_at, clock, agreements)
@@ -58,8 +64,7 @@ def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Ag
         return _withdraw(lead_id, memory, fact, agreements)
     fact = _admit(memory, fact)
     if memory.withdrawn and fact.kind != "LeadErased":
-        withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id), ())
-        memory.disputed += sum(fact.effective_at < at - LATENESS for at in withdrawals)
+        memory.disputed += _disputes(fact, memory.withdrawn.get(_name(fact.source_system, fact.event_id), ()))
     if fact.kind == "LeadErased":
         return _take_erased(lead_id, memory, fact, agreements)
     return _take(lead_id, memory, fact, agreements)
@@ -110,9 +115,16 @@ def _pass_by(
             passed_on=[PassedOn(into, onward, recalled, announced) for into, onward in story.passed_on.values()],
             changed=True,
         )
-    if recalled or fact.kind == ABSORBED:
+    if fact.kind == ABSORBED:
         return _NOTHING
-    memory.refused_erased += 1
+    identity = _foreign_hash(fact)
+    counted = holds(memory.refused, identity)
+    if recalled and counted:
+        memory.refused = _without(memory.refused, identity)
+        memory.refused_erased -= 1
+    elif not recalled and not counted:
+        memory.refused += identity
+        memory.refused_erased += 1
     return _SILENT
 
 
@@ -124,6 +136,10 @@ def _come_home(lead_id: str, memory: Memory, fact: Fact, recalled: bool, agreeme
     return _refold(
         lead_id, memory, _replaced(memory.tail, place, replace(memory.tail[place], circular=not recalled)), agreements
     )
+
+
+def _without(hashes: bytes, identity: bytes) -> bytes:
+    return b"".join(hashes[at : at + 8] for at in range(0, len(hashes), 8) if hashes[at : at + 8] != identity)
 
 
 def _name(source_system: str, event_id: str) -> str:
@@ -164,6 +180,11 @@ def _is_void(memory: Memory, fact: Fact) -> bool:
     """Whether the fact was withdrawn in time. Of several withdrawals the one received first counts."""
     withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id))
     return bool(withdrawals) and fact.effective_at >= withdrawals[0] - LATENESS and fact.kind != "LeadErased"  # type: ignore[index]
+
+
+def _disputes(fact: Fact, withdrawals: Sequence[int]) -> int:
+    """How many withdrawals of the fact are disputed: all, where the first came too late."""
+    return len(withdrawals) if withdrawals and fact.effective_at < withdrawals[0] - LATENESS else 0
 
 
 def _take(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
@@ -220,12 +241,16 @@ def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> 
         other,
     )
     # Of copies the earliest receipt counts, whichever is processed first.
-    outcome = (
-        _NOTHING
-        if first is known
-        else _refold(lead_id, memory, _replaced(memory.tail, place, _admit(memory, fact)), agreements)
-    )
-    return outcome._replace(copy=True) if copy else outcome._replace(refused=[refused])
+    if first is known:
+        outcome = _NOTHING
+    elif fact.kind == "LeadErased":
+        outcome = _take_erased(lead_id, memory, _admit(memory, fact), agreements, known)
+    else:
+        admitted = _admit(memory, fact)
+        withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id), ())
+        memory.disputed += _disputes(admitted, withdrawals) - _disputes(known, withdrawals)
+        outcome = _refold(lead_id, memory, _replaced(memory.tail, place, admitted), agreements)
+    return outcome._replace(copy=True) if copy else outcome._replace(refused=[*outcome.refused, refused])
 
 
 def _withdraw(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
@@ -243,13 +268,19 @@ def _withdraw(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) 
         insort(memory.withdrawn.setdefault(name, []), fact.received_at)
         return _SILENT
     withdrawn = memory.tail[place]
-    late = withdrawn.kind == "LeadErased" or withdrawn.effective_at < fact.received_at - LATENESS
-    if late:
-        memory.disputed += 1
-    before = None if _is_void(memory, withdrawn) or late else _folded(lead_id, memory, agreements)[1]
-    insort(memory.withdrawn.setdefault(name, []), fact.received_at)
+    if withdrawn.kind == "LeadErased":
+        return _SILENT
+    withdrawals = memory.withdrawn.get(name, [])
+    then = sorted([*withdrawals, fact.received_at])
+    disputes = _disputes(withdrawn, then) - _disputes(withdrawn, withdrawals)
+    memory.disputed += disputes
+    # Only the one that takes the fact back changes the story.
+    before = None
+    if not _is_void(memory, withdrawn) and not _disputes(withdrawn, then):
+        before = _folded(lead_id, memory, agreements)[1]
+    memory.withdrawn[name] = then
     if before is None:
-        return _SILENT._replace(dropped="disputed") if late else _SILENT
+        return _SILENT._replace(dropped="disputed") if disputes > 0 else _SILENT
     return _retold(lead_id, memory, before, agreements)
 
 
@@ -298,15 +329,22 @@ def _retold(lead_id: str, memory: Memory, before: Story, agreements: Agreements)
     return Outcome(*said, changed=True)
 
 
-def _take_erased(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
-    """Takes a LeadErased, which may come after facts that were received after it: those are refused, too."""
+def _take_erased(
+    lead_id: str, memory: Memory, fact: Fact, agreements: Agreements, known: Fact | None = None
+) -> Outcome:
+    """Takes a LeadErased, which may come after facts that were received after it: those are refused, too.
+
+    `known`: what it replaces, received later.
+    """
     if not memory.erased_at or fact.received_at < memory.erased_at:
         memory.erased_at = fact.received_at
     late = [item for item in memory.tail if item.received_at > memory.erased_at and item.lead_id == lead_id]
-    if not late:
+    late = [item for item in late if item is not known]
+    if not late and known is None:
         return _take(lead_id, memory, fact, agreements)
     memory.refused_erased += len(late)
-    tail = [item for item in memory.tail if item not in late]
+    memory.refused += b"".join(event_hash(item.source_system, item.event_id) for item in late)
+    tail = [item for item in memory.tail if item not in late and item is not known]
     insort(tail, fact, key=_key)
     return _refold(lead_id, memory, tail, agreements)._replace(refused=[(*_ERASED, item) for item in late])
 
@@ -359,7 +397,7 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
     for fact in tail[:final]:
         if fact.via:
             memory.foreign += _foreign_hash(fact)
-        elif memory.withdrawn:
+        elif memory.withdrawn and not _is_void(memory, fact):
             memory.withdrawn.pop(_name(fact.source_system, fact.event_id), None)
         if fact.kind == "TouchRecorded":
             day, count = memory.folded_touches
@@ -384,7 +422,7 @@ def fire(lead_id: str, memory: Memory, agreements: Agreements, clock: int, grace
         bury(memory)
         return _SILENT
     wake = memory.state.wake
-    if wake is not None and wake[0] + grace_ms <= clock:
+    if wake is not None and wake[0] <= clock:
         outcome = _take(lead_id, memory, tick(wake[0], clock), agreements)
     fired = ladder.fire(memory, agreements, clock, grace_ms)
     return Outcome(outcome.transitions, outcome.instances + fired, outcome.passed_on, outcome.changed or bool(fired))

@@ -36,18 +36,17 @@ def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
     if kind == ABSORBED:
         _absorb(lead_id, state, fact, agreements, story)
         return
-    if state.absorbed or fact.via:
-        # Known under another lead's name: what was exported anew under the survivor's key after the merge is a copy.
-        identity = event_hash(fact.source_system, fact.event_id)
-        if holds(state.absorbed, identity):
-            return
-        if fact.via:
-            state.absorbed += identity
+    if state.nowhere and not set(state.nowhere).isdisjoint(fact.via):
+        state.refusals["refused_erased"] = state.refusals.get("refused_erased", 0) + 1
+        return
+    if state.absorbed and not fact.via and holds(state.absorbed, event_hash(fact.source_system, fact.event_id)):
+        # What a merged lead had folded before, exported anew under the survivor's id, is a copy.
+        return
     agreement = agreements.at(fact.effective_at)
     if fact.is_test:
         state.is_test = True
     move = moves.decide(state, fact, agreement.attempts)
-    if kind == "LeadMerged" and state.stage != "erased":
+    if kind == "LeadMerged":
         merging.hand_over(lead_id, state, fact, ids, story, accepted=move.refusal is None)
     if move.refusal is not None:
         state.refusals[move.refusal] = state.refusals.get(move.refusal, 0) + 1
@@ -83,7 +82,10 @@ def _wake(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
 
 def _absorb(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
     snapshot = merging.snapshot_of(fact)
-    if snapshot is None or state.stage == "erased":
+    if snapshot is None:
+        return
+    if state.stage == "erased":
+        state.nowhere += (fact.lead_id,)
         return
     entered = merging.unite(state, snapshot)
     journey = _journey(state)

@@ -7,6 +7,7 @@ loser, the snapshot comes home and tells that the merge closes a circle. Pure; m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -40,7 +41,7 @@ def hand_over(lead_id: str, state: State, fact: Fact, ids: bytes, story: Story, 
         for clock in going.clocks.values():
             sla.end(state, clock, fact, "moved", story)
         state.merged_into, state.merged_key = into, fact.key
-        state.wake = state.pause = None
+        state.wake, state.pauses = None, {}
     pass_on(lead_id, replace(fact, kind=ABSORBED, circular=False, details={_SNAPSHOT: packed}), into, story)
 
 
@@ -106,31 +107,37 @@ def unite_journeys(journey: Journey, loser: State) -> None:
                 setattr(journey, name, min(instants, default=None))
 
 
-def _active(pause: tuple[int, int | None] | None, at: int) -> bool:
-    return pause is not None and (pause[1] is None or pause[1] > at)
-
-
 def move_clocks(state: State, loser: State, fact: Fact, agreements: Agreements, story: Story) -> None:
-    """The loser's open clocks join the survivor's; all of them run under the pause of the united lead."""
+    """The loser's open clocks join the survivor's; all of them run under the pause of the united lead: the survivor's, else
+    the loser's, where one is running.
+    """
     at = fact.effective_at
-    losers = False
-    if not _active(state.pause, at):
-        losers = _active(loser.pause, at)
-        state.pause = loser.pause if losers else None
-    for clock in loser.clocks.values():
-        sla.keep(state, replace(clock, moves=clock.moves + 1), story)
-    until = None if state.pause is None else state.pause[1]
+    state.pauses = _running(loser.pauses, at) | _running(state.pauses, at)
     for clock in list(state.clocks.values()):
-        # The clocks of the lead whose pause goes on stay as they are.
-        if clock.policy in NEVER_PAUSED or (clock.instance_id in loser.clocks) == losers:
-            continue
-        calendar = calendar_of(clock, agreements)
-        if state.pause is None:
-            now = resumed(clock, at, calendar)
-        else:
-            now = paused(clock, at, until, agreements.named(clock.agreement_version).pause_cap(calendar), calendar)
-        if now != clock:
-            sla.keep(state, now, story)
+        if not (clock.pauses and clock.pauses[-1][1] > at):
+            _pause(state, clock, at, agreements, story)
+    for clock in loser.clocks.values():
+        moved = replace(clock, moves=clock.moves + 1)
+        if clock.pauses:
+            moved = resumed(moved, at, calendar_of(clock, agreements))
+        sla.keep(state, moved, story)
+        _pause(state, moved, at, agreements, story)
+
+
+def _running(pauses: Mapping[str, tuple[int, int | None]], at: int) -> dict[str, tuple[int, int | None]]:
+    return {version: pause for version, pause in pauses.items() if pause[1] is None or pause[1] > at}
+
+
+def _pause(state: State, clock: Instance, at: int, agreements: Agreements, story: Story) -> None:
+    """The united lead's pause, as if it had been set at the merge."""
+    pause = state.pauses.get(clock.agreement_version)
+    if pause is None or clock.policy in NEVER_PAUSED:
+        return
+    calendar = calendar_of(clock, agreements)
+    cap = agreements.named(clock.agreement_version).pause_cap(calendar)
+    now = paused(clock, at, pause[1], cap, calendar)
+    if now != clock:
+        sla.keep(state, now, story)
 
 
 def settle(state: State, loser: State, fact: Fact, entered: str | None, story: Story) -> None:

@@ -96,6 +96,8 @@ def _opens(state: State, target: str) -> Move:
 
 def _opened(state: State, fact: Fact, attempts: int) -> Move:
     known = state.opportunities.get(fact.details["opportunity_id"])
+    if state.stage == "erased":
+        return ILLEGAL
     if known is not None:
         return _redundant("opportunity" if known[0] == state.cycle else None)
     return _opens(state, "opportunity")
@@ -108,10 +110,10 @@ def _unreachable(state: State, reason: str | None, attempts: int) -> bool:
 
 def _closed(state: State, fact: Fact, status: str, attempts: int) -> Move:
     known = state.opportunities.get(fact.details["opportunity_id"])
+    if state.stage == "erased":
+        return ILLEGAL
     if known is not None and known != (state.cycle, "open"):
         return _redundant(None)
-    if state.stage in ("merged", "erased"):
-        return ILLEGAL
     move = _opens(state, status) if known is None else STAY
     if move.refusal is not None:
         return move
@@ -142,6 +144,8 @@ def _stage_changed(state: State, fact: Fact, attempts: int) -> Move:
     status = fact.details["stage_status"]
     known = state.opportunities.get(fact.details["opportunity_id"])
     if status != "open":
+        if state.stage == "erased":
+            return ILLEGAL
         if known is not None and known[1] != "open":
             return STAY
         return _closed(state, fact, status, attempts)
@@ -177,7 +181,7 @@ def _merged(state: State, fact: Fact, attempts: int) -> Move:
 
 
 def _erased(state: State, fact: Fact, attempts: int) -> Move:
-    return ILLEGAL if state.stage == "erased" else Move(enters=("erased",))
+    return STAY if state.stage == "erased" else Move(enters=("erased",))
 
 
 _MOVES: Final[dict[str, Callable[[State, Fact, int], Move]]] = {

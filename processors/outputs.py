@@ -115,7 +115,7 @@ def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
     state = memory.state
     counted = {
         "disputed": memory.disputed,
-        "refused_erased": memory.refused_erased,
+        "refused_erased": memory.refused_erased + state.refusals.get("refused_erased", 0),
         "bot": memory.dropped_touches,
     }
     refusals = state.refusals | {name: count for name, count in counted.items() if count}

@@ -41,8 +41,8 @@ def react(
 ) -> None:
     """Lets `fact`, which made `move`, act on the clocks of `state` (already moved). What changes goes into `story`."""
     kind = fact.kind
-    if kind == "LeadPaused" or (state.pause is not None and (touch.human or kind == "LeadResumed")):
-        _pause(state, fact, agreements, agreement, story)
+    if kind == "LeadPaused" or (state.pauses and (touch.human or kind == "LeadResumed")):
+        _pause(state, fact, agreements, story)
     if state.clocks:
         _satisfy(state, fact, touch, move, agreements, story)
         if state.clocks:
@@ -110,9 +110,8 @@ def _satisfies(clock: Instance, state: State, fact: Fact, touch: Touch, move: Mo
 
 
 def _mended(clock: Instance, fact: Fact) -> bool:
-    filled = fact.details["fields"]
     # Where the rejection named no field, any enrichment mends.
-    return bool(filled) and all(name in filled for name in clock.open_fields)
+    return all(name in fact.details["fields"] for name in clock.open_fields)
 
 
 def _end(state: State, before: Before, fact: Fact, move: Move, story: Story) -> None:
@@ -150,26 +149,29 @@ def _upgrade(state: State, before: Before, fact: Fact, agreements: Agreements, s
             keep(state, budgeted(clock, budget, calendar), story)
 
 
-def _pause(state: State, fact: Fact, agreements: Agreements, agreement: Agreement, story: Story) -> None:
+def _pause(state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
+    """Sets a pause, or ends it. Whether its reason is on the list is asked of the version that each clock has pinned."""
     at = fact.effective_at
-    if fact.kind == "LeadPaused":
-        until = fact.details["until"]
-        if fact.details["reason"] not in agreement.pause_reasons:
-            return
-        state.pause = (at, until)
-    else:
-        until = None
-        state.pause = None
-    for clock in list(state.clocks.values()):
-        if clock.policy in NEVER_PAUSED:
-            continue
-        calendar = calendar_of(clock, agreements)
-        if state.pause is None:
-            now = resumed(clock, at, calendar)
-        else:
-            now = paused(clock, at, until, agreements.named(clock.agreement_version).pause_cap(calendar), calendar)
-        if now is not clock and now != clock:
-            keep(state, now, story)
+    if fact.kind != "LeadPaused":
+        state.pauses = {}
+        for clock in list(state.clocks.values()):
+            if clock.pauses:
+                now = resumed(clock, at, calendar_of(clock, agreements))
+                if now is not clock:
+                    keep(state, now, story)
+        return
+    until = fact.details["until"]
+    if until is not None and until <= at:
+        return
+    for version in agreements:
+        if fact.details["reason"] in version.pause_reasons:
+            state.pauses[version.version] = (at, until)
+            for clock in list(state.clocks.values()):
+                if clock.agreement_version == version.version and clock.policy not in NEVER_PAUSED:
+                    calendar = version.calendar(clock.calendar)
+                    now = paused(clock, at, until, version.pause_cap(calendar), calendar)
+                    if now != clock:
+                        keep(state, now, story)
 
 
 def _start(
@@ -277,10 +279,10 @@ def start(
         stage=state.stage or None,
         start_event_type=fact.kind,
     )
-    if state.pause is not None and policy not in NEVER_PAUSED:
-        until = state.pause[1]
-        if until is None or until > began:
-            clock = paused(clock, began, until, agreement.pause_cap(calendar), calendar)
+    if state.pauses and policy not in NEVER_PAUSED:
+        pause = state.pauses.get(agreement.version)
+        if pause is not None and (pause[1] is None or pause[1] > began):
+            clock = paused(clock, began, pause[1], agreement.pause_cap(calendar), calendar)
     keep(state, clock, story)
     return clock
 

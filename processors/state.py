@@ -128,11 +128,14 @@ class State(msgspec.Struct, array_like=True):
     """Open instances by id."""
     journeys: list[Journey] = msgspec.field(default_factory=list)
     refusals: dict[str, int] = msgspec.field(default_factory=dict)
-    pause: tuple[int, int | None] | None = None
-    """(from, until) of the lead's pause; it may have run out."""
+    pauses: dict[str, tuple[int, int | None]] = msgspec.field(default_factory=dict)
+    """Agreement version -> (from, until) of the lead's pause, where its reason is on that version's list. It may have run
+    out."""
     merged_into: str | None = None
     merged_key: tuple[int, int, str, str, str] | None = None
     """Place of the accepted LeadMerged in the order."""
+    nowhere: tuple[str, ...] = ()
+    """Leads that were merged into this one when it was erased."""
     absorbed: bytes = b""
     """8 bytes for each event id that leads merged into this one had folded."""
 
@@ -146,6 +149,7 @@ class State(msgspec.Struct, array_like=True):
             for journey in self.journeys
         ]
         other.refusals = dict(self.refusals)
+        other.pauses = dict(self.pauses)
         return other
 
 
@@ -187,6 +191,8 @@ class Memory(msgspec.Struct, array_like=True):
     """Withdrawals that came too late to count."""
     refused_erased: int = 0
     """Events that came after LeadErased."""
+    refused: bytes = b""
+    """8 bytes for each event id refused after the LeadErased; a copy received before it would count."""
     foreign: bytes = b""
     """8 bytes for each fact of a merged lead that is folded into the checkpoint."""
     dropped_touches: int = 0

@@ -90,7 +90,9 @@ QUICK: Final = _agreement("quick", _BEFORE, _QUICK, default_calendar="24x7")
 QUICK_OFFICE: Final = _agreement("quick-office", _BEFORE, _QUICK, pause=_SHORT_CAP)
 AGREED: Final = _agreement("agreed", _BEFORE, _AS_AGREED)
 PATIENT: Final = _agreement("patient", _BEFORE, _PATIENT, default_calendar="new_york", pause=_LONG_CAP)
-NIGHTS: Final = _agreement("nights", _BEFORE, _PATIENT, default_calendar="nights", teams=_NO_CALENDARS, pause=_SHORT_CAP)
+NIGHTS: Final = _agreement(
+    "nights", _BEFORE, _PATIENT, default_calendar="nights", teams=_NO_CALENDARS, pause=_SHORT_CAP
+)
 # The first version holds before its own time too.
 LATE_ONLY: Final = _agreement("late-only", "2026-10-15T12:00:00+02:00", _AS_AGREED, default_calendar="new_york")
 NEXT_QUICK: Final = _agreement("next-quick", "2026-10-14T09:00:00+02:00", _QUICK, pause=_SHORT_CAP, cooldowns={})

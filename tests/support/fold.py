@@ -72,12 +72,17 @@ def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
 
 def in_any_order(records: Sequence[Recorded], random: Random) -> list[Recorded]:
     """The records in some order: any at all, or one that lags by up to two days behind the order of arrival, so that
-    facts become final on the way.
+    facts become final on the way. But for an erasure, the one exception: nothing received after it is read before it.
     """
     if random.random() < 0.5:
-        return sorted(records, key=lambda record: record.received_at + random.randrange(48 * 3_600_000))
-    out = list(records)
-    random.shuffle(out)
+        out = sorted(records, key=lambda record: record.received_at + random.randrange(48 * 3_600_000))
+    else:
+        out = list(records)
+        random.shuffle(out)
+    for record in [record for record in out if record.name == "LeadErased"]:
+        place = next(at for at, other in enumerate(out) if other.received_at > record.received_at or other is record)
+        out.remove(record)
+        out.insert(place, record)
     return out
 
 
@@ -201,7 +206,7 @@ class Lanes:
             if memory.disputed:
                 refusals["disputed"] = memory.disputed
             if memory.refused_erased:
-                refusals["refused_erased"] = memory.refused_erased
+                refusals["refused_erased"] = refusals.get("refused_erased", 0) + memory.refused_erased
             out[lead_id] = Stood(
                 {
                     "stage": state.stage,
