@@ -104,6 +104,7 @@ class _Met:
         self.excepted = 0
 
 
+@pytest.mark.timeout(3600 if NIGHTLY else 300)
 def test_the_fold_tells_what_the_oracle_tells(capsys: pytest.CaptureFixture[str]) -> None:
     met = _Met()
 
@@ -139,6 +140,7 @@ def test_the_fold_tells_what_the_oracle_tells(capsys: pytest.CaptureFixture[str]
         assert len(missing) <= 3, missing
 
 
+@pytest.mark.timeout(3600 if NIGHTLY else 300)
 @settings(QUICK, max_examples=EXAMPLES // 20)
 @given(floods(limit=8), st.integers(0, 2**32))
 def test_a_bot_is_bounded_as_the_oracle_bounds_it(history: History, seed: int) -> None:
