@@ -44,25 +44,25 @@ def _weighted(words: str) -> tuple[str, ...]:
 
 _ANYWHERE: Final = (
     "Paused*2 Resumed Scored*2 Captured HandRaise Assigned Qualified Accepted SalesQualified Opened Won Lost "
-    "StageChanged Amended Nurtured Rejected Recycled Disqualified ErasureRequested Enriched Merged*3 Erased"
+    "StageChanged Amended Nurtured Rejected Recycled Disqualified ErasureRequested Enriched Merged*4 Erased"
 )
 _NEXT: Final[Mapping[str, tuple[str, ...]]] = {
     stage: _weighted(f"{likely} {_ANYWHERE}")
     for stage, likely in {
         "": "Captured*24 HandRaise*12 Qualified*7 Touch*4 Accepted*4 SalesQualified*3 Opened*3 Won*2 Lost*2 Scored*2",
-        "inquiry": "Qualified*26 Touch*8 Scored*3 Nurtured*12 HandRaise*3 Accepted*2 SalesQualified*2 Opened*2 Won Lost "
+        "inquiry": "Qualified*26 Touch*8 Scored*3 Nurtured*20 HandRaise*3 Accepted*2 SalesQualified*2 Opened*2 Won Lost "
         "Disqualified*3 Paused*2",
-        "nurture": "Qualified*14 Touch*12 Nurtured*8 HandRaise*3 Disqualified*7 Paused*2",
-        "mql": "Assigned*14 Accepted*16 Touch*16 Rejected*11 Recycled*9 Scored*5 Disqualified*2 SalesQualified*3 "
+        "nurture": "Qualified*14 Touch*12 Nurtured*9 HandRaise*3 Disqualified*7 Paused*2 Merged*4 Erased*2",
+        "mql": "Assigned*14 Accepted*16 Touch*16 Rejected*15 Recycled*9 Scored*5 Disqualified*2 SalesQualified*3 "
         "Opened*3 Won Lost HandRaise*2 Paused*3",
         "sal": "Touch*22 SalesQualified*14 Assigned*5 Scored*3 Opened*5 Recycled*8 Disqualified*4 Accepted*2 Paused*4 "
-        "Won Lost",
-        "sql": "Opened*18 Touch*16 Recycled*7 Disqualified*4 Won*2 Lost*2 Paused*4 Assigned*3 Scored*2",
+        "Won Lost Merged*6 Erased*3",
+        "sql": "Opened*18 Merged*2 Erased Touch*16 Recycled*7 Disqualified*4 Won*2 Lost*2 Paused*4 Assigned*3 Scored*2",
         "opportunity": "Won*8 Lost*12 StageChanged*10 Touch*10 Opened*6 Amended*2 Paused*3 Assigned*2",
         "won": "Qualified*9 Opened*10 Won*4 Lost*5 StageChanged*6 Touch*6 HandRaise*3 Captured*2",
-        "lost": "Recycled*9 StageChanged*10 Qualified*8 Opened*9 Won*2 Lost*3 Touch*5 HandRaise*4",
+        "lost": "Erased Recycled*11 StageChanged*10 Qualified*8 Opened*9 Won*2 Lost*3 Touch*5 HandRaise*4",
         "recycled": "Qualified*22 Nurtured*18 Enriched*14 HandRaise*5 Opened*6 Touch*6 Disqualified*5 Won Lost "
-        "StageChanged*2",
+        "StageChanged*2 Merged*6 Erased*2",
         "disqualified": "Captured*12 HandRaise*8 Touch*5 Qualified*3 Enriched*3 Opened*2 StageChanged",
         "merged": "Touch*6 Captured*3 Qualified*3 Merged*5 ErasureRequested*4 Erased*3",
         "erased": "Touch*3 Captured Qualified*2 Merged*2",
@@ -218,9 +218,15 @@ class Path:
             for _ in range(self.pick(1, 2, 3, 5)):
                 self.add(word, lead, others)
         self.add(word, lead, others)
-        if word == "Rejected" and self.stages[lead] == "mql" and self.often(2):
-            for _ in range(self.pick(1, 1, 2)):
-                self.add("Enriched", lead, others)
+        if word == "Rejected" and self.stages[lead] == "mql":
+            # What the rejection asks for is mended, or never will be.
+            then = self.pick("Enriched", "Enriched", "Enriched", "Erased", "Merged", "Paused", "Paused")
+            if then == "Enriched":
+                self.at += self.pick(0, 0, 3 * DAY)
+                for _ in range(self.pick(1, 1, 2)):
+                    self.add("Enriched", lead, others)
+            elif then != "Paused" and others:
+                self.add(then, lead, others)
         self.stages[lead] = _REACHES.get(word, {}).get(self.stages[lead], self.stages[lead])
 
     def add(self, word: str, lead: str, others: Sequence[str]) -> None:
@@ -251,7 +257,7 @@ class Path:
                 until = self.pick(None, None, HOUR, 8 * HOUR, DAY, 3 * DAY, 0, -HOUR)
                 return {"reason": reason, "until": None if until is None else at + until}
             case "Nurtured":
-                wake = self.pick(0, HOUR, HOUR, 8 * HOUR, DAY, DAY, 3 * DAY, -HOUR, None)
+                wake = self.pick(0, 0, HOUR, HOUR, 8 * HOUR, DAY, 3 * DAY, -HOUR, None)
                 return {"wake_date": None if wake is None else at + wake}
             case "Rejected":
                 named = self.pick((), ("phone",), ("phone", "email"), ("email",))
@@ -279,6 +285,13 @@ class Path:
         if word == "Lost" or fields.get("stage_status") == "lost":
             fields |= {"reason": self.pick(*_REASONS), "reason_text": "said so"}
         return fields
+
+    def end(self) -> None:
+        """Now and then a last event whose clock is seldom left open."""
+        for word, stages in (("Nurtured", ("inquiry", "recycled", "nurture")), ("Rejected", ("mql",))):
+            leads = [lead for lead in self.leads if self.stages[lead] in stages]
+            if leads and self.often(5):
+                self.add(word, leads[0], [lead for lead in self.leads if lead != leads[0]])
 
     # -- what goes wrong -------------------------------------------------------------------------------------------
 
@@ -375,11 +388,12 @@ def histories(
     `spoiled`: also events that are refused for their meaning.
     """
     versions = list(agreements[draw(st.integers(0, len(agreements) - 1))])
-    leads = ["a", "b", "c", "d"][: draw(st.sampled_from((1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 4)))]
+    leads = ["a", "b", "c", "d"][: draw(st.sampled_from((1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 4)))]
     path = Path(draw, leads, _amounts(versions), dict.fromkeys(leads, ""))
     for _ in range(draw(st.integers(min_size, min_size + 34))):
         path.step()
     if path.records:
+        path.end()
         if path.often(3):
             path.copy()
         if path.often(6):
