@@ -292,7 +292,11 @@ def test_a_mutant_of_the_fold_is_caught(mutant: Patch, monkeypatch: pytest.Monke
             histories(),
             differs,
             settings=settings(
-                max_examples=3_000, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
+                max_examples=3_000,
+                deadline=None,
+                phases=[Phase.generate],
+                database=None,
+                suppress_health_check=list(HealthCheck),
             ),
             random=Random(1),
         )

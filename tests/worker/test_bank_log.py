@@ -78,7 +78,7 @@ def bank_log() -> Sequence[Imported]:
 
 
 def _lane_of(item: Imported) -> int:
-    return sum(item.event["lead_id"].encode()) % LANES
+    return int(sum(item.event["lead_id"].encode()) % LANES)
 
 
 def _topic_of(item: Imported) -> int:
