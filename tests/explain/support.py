@@ -87,11 +87,11 @@ REST: Final = [
 
 
 @contextmanager
-def week(folder: Path) -> Iterator[Pipeline]:
-    """The embedded pipeline when all of it has come through, its clocks on Friday 12:00."""
+def week(folder: Path, **plan: Any) -> Iterator[Pipeline]:
+    """The pipeline when all of it has come through, its clocks on Friday 12:00; the embedded one unless `plan` says more."""
     agreement = folder / "agreement.yaml"
     agreement.write_text(AGREEMENT)
-    with running(Plan(clock=ClockMode.EVENT, agreement=agreement)) as pipeline:
+    with running(Plan(clock=ClockMode.EVENT, agreement=agreement, **plan)) as pipeline:
         for name, lines, until in (("monday", MONDAY, at(2, "17:00")), ("rest", REST, at(6, "12:00"))):
             path = folder / f"{name}.jsonl"
             path.write_text("".join(f"{text}\n" for text in lines))
