@@ -1,4 +1,5 @@
-"""The bot rule: of a lead's touches in one UTC day the first 256 are kept; of the rest the first and the last of each sort.
+"""The bot rule: of the touches that name a lead in one UTC day the first 256 are kept; of the rest the
+first and the last of each sort.
 
 It bounds the tail of a lead whatever is published about it. What is dropped meets and starts nothing, and a withdrawal
 does not bring it back. Pure; may not import I/O.
@@ -18,15 +19,17 @@ def _sort(fact: Fact) -> tuple[str, ...]:
     return (touch["channel"], touch["direction"], touch["origin"], touch["actor"], touch["outcome"])
 
 
-def dropped(tail: Sequence[Fact], day: int, before: int) -> set[int]:
-    """Places in `tail` of the touches of UTC day `day` (days since 1970) that are not kept.
+def dropped(tail: Sequence[Fact], day: int) -> set[int]:
+    """Places in `tail` of the touches of UTC day `day` (days since 1970) that are not kept. `tail` holds all of that day.
 
-    `before`: touches of that day that precede the tail.
+    Touches of leads that were merged into this one are left alone: the lead that they name has counted them.
     """
     places = [
-        place for place, fact in enumerate(tail) if fact.kind == "TouchRecorded" and fact.effective_at // DAY == day
+        place
+        for place, fact in enumerate(tail)
+        if fact.kind == "TouchRecorded" and fact.effective_at // DAY == day and not fact.via
     ]
-    rest = places[max(0, MOST_TOUCHES - before) :]
+    rest = places[MOST_TOUCHES:]
     kept: dict[tuple[str, ...], int] = {}
     gone: set[int] = set()
     for place in rest:

@@ -21,7 +21,7 @@ from processors import bots, ladder, lifecycle, merging, telling
 from processors.agreement import Agreements
 from processors.facts import Fact, Key, tick
 from processors.ids import event_hash, holds
-from processors.state import Memory, State, Story
+from processors.state import Memory, State, Story, Withdrawal
 from processors.telling import InstanceSaid, PassedOn, Said, TransitionSaid
 from processors.vocabulary import ABSORBED, DAY, LATENESS, MOST_TOUCHES
 
@@ -53,13 +53,21 @@ def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Ag
             return _again(lead_id, memory, fact, agreements)
         memory.refused = _without(memory.refused, identity)
         memory.refused_erased -= 1
-    else:
-        memory.seen += identity
+        memory.seen = _without(memory.seen, identity)
     if after_erasure:
+        memory.seen += identity
         memory.refused += identity
         memory.refused_erased += 1
         return _SILENT._replace(refused=[(*_ERASED, fact)])
     _advance(lead_id, memory, fact.received_at, clock, agreements)
+    outcome = _accept(lead_id, memory, fact, agreements)
+    # Not before: what was told before it came must fold again as it was told.
+    memory.seen += identity
+    return outcome
+
+
+def _accept(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
+    """Takes a fact under an id that is its own."""
     if fact.kind == "FactWithdrawn":
         return _withdraw(lead_id, memory, fact, agreements)
     fact = _admit(memory, fact)
@@ -80,7 +88,7 @@ def receive_foreign(
     agreements: Agreements,
 ) -> Outcome:
     """Takes a fact of a lead that has merged into this one, or gives it back (`recalled`)."""
-    if memory.gone or (memory.erased_at and fact.received_at > memory.erased_at):
+    if memory.gone:
         return _pass_by(lead_id, memory, fact, recalled, announced)
     if fact.lead_id == lead_id:
         return _come_home(lead_id, memory, fact, recalled, agreements)
@@ -90,23 +98,46 @@ def receive_foreign(
     if recalled:
         if place is None:
             return _NOTHING
-        return _refold(lead_id, memory, memory.tail[:place] + memory.tail[place + 1 :], agreements)
+        if memory.tail[place].via != fact.via:
+            _keep_ways(memory, fact, [way for way in _ways(memory, fact) if way.via != fact.via])
+            return _SILENT
+        *others, standing = _ways(memory, fact) or (None,)
+        if standing is None:
+            return _refold(lead_id, memory, memory.tail[:place] + memory.tail[place + 1 :], agreements)
+        _keep_ways(memory, fact, others)
+        return _refold(lead_id, memory, _replaced(memory.tail, place, standing), agreements)
     _advance(lead_id, memory, fact.received_at, clock, agreements)
     for instance_id, told in announced.items():
         memory.announced.setdefault(instance_id, told)
     fact = _admit(memory, fact)
+    place = _place(memory, fact.lead_id, fact.source_system, fact.event_id)
     if place is None:
         return _take(lead_id, memory, fact, agreements)
-    place = _place(memory, fact.lead_id, fact.source_system, fact.event_id)
-    if place is None or memory.tail[place] == fact:
+    known = memory.tail[place]
+    if known == fact:
         return _NOTHING
+    if known.via != fact.via:
+        _keep_ways(memory, fact, [*(way for way in _ways(memory, fact) if way.via != fact.via), known])
     return _refold(lead_id, memory, _replaced(memory.tail, place, fact), agreements)
+
+
+def _ways(memory: Memory, fact: Fact) -> list[Fact]:
+    """The same fact, as it also came on other ways: until the lead that has sent it on a new one calls back the old."""
+    return memory.ways.get(f"{len(fact.lead_id)}:{fact.lead_id}{_name(fact.source_system, fact.event_id)}", [])
+
+
+def _keep_ways(memory: Memory, fact: Fact, ways: list[Fact]) -> None:
+    name = f"{len(fact.lead_id)}:{fact.lead_id}{_name(fact.source_system, fact.event_id)}"
+    if ways:
+        memory.ways[name] = ways
+    else:
+        memory.ways.pop(name, None)
 
 
 def _pass_by(
     lead_id: str, memory: Memory, fact: Fact, recalled: bool, announced: dict[str, tuple[int, int]]
 ) -> Outcome:
-    """A fact that comes to an erased lead: on to the lead that this one had merged into before, or nowhere."""
+    """A fact that comes to what is left of an erased lead: on to the lead that this one had merged into before, or nowhere."""
     state = memory.state
     if state.merged_into is not None and state.merged_key is not None and fact.key > state.merged_key:
         story = Story()
@@ -130,16 +161,23 @@ def _pass_by(
 
 def _come_home(lead_id: str, memory: Memory, fact: Fact, recalled: bool, agreements: Agreements) -> Outcome:
     """The snapshot of this lead's own merge: the lead that it merged into has, by earlier merges, merged into it."""
+    ways = [way for way in _ways(memory, fact) if way.via != fact.via]
+    if not recalled:
+        ways.append(fact)
+    _keep_ways(memory, fact, ways)
     place = _place(memory, lead_id, fact.source_system, fact.event_id)
-    if place is None or memory.tail[place].circular != recalled:
-        return _NOTHING
-    return _refold(
-        lead_id, memory, _replaced(memory.tail, place, replace(memory.tail[place], circular=not recalled)), agreements
-    )
+    if place is None or memory.tail[place].circular == bool(ways):
+        return _SILENT
+    merge = replace(memory.tail[place], circular=bool(ways))
+    return _refold(lead_id, memory, _replaced(memory.tail, place, merge), agreements)
 
 
 def _without(hashes: bytes, identity: bytes) -> bytes:
     return b"".join(hashes[at : at + 8] for at in range(0, len(hashes), 8) if hashes[at : at + 8] != identity)
+
+
+def _hashes(hashes: bytes) -> set[bytes]:
+    return {hashes[at : at + 8] for at in range(0, len(hashes), 8)}
 
 
 def _name(source_system: str, event_id: str) -> str:
@@ -189,7 +227,7 @@ def _disputes(fact: Fact, withdrawals: Sequence[int]) -> int:
 
 def _take(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     tail = memory.tail
-    if fact.kind == "TouchRecorded" and len(tail) >= MOST_TOUCHES:
+    if fact.kind == "TouchRecorded" and len(tail) >= MOST_TOUCHES and not fact.via:
         outcome = _take_thinned(lead_id, memory, fact, agreements)
         if outcome is not None:
             return outcome
@@ -204,23 +242,25 @@ def _take(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> O
         return _SILENT
     clocks = dict(head.clocks)
     story = Story()
+    head.erased_at = memory.erased_at
     lifecycle.apply(lead_id, head, fact, agreements, story, _ids_before(lead_id, memory, fact))
     return Outcome(*telling.first_told(memory, clocks, story), changed=True)
 
 
 def _take_thinned(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome | None:
     """Takes a touch where the day may hold too many; None: it does not."""
-    day = fact.effective_at // DAY
     tail = list(memory.tail)
     insort(tail, fact, key=_key)
-    folded_day, folded = memory.folded_touches
-    gone = bots.dropped(tail, day, folded if folded_day == day else 0)
-    if not gone:
+    places = bots.dropped(tail, fact.effective_at // DAY)
+    if not places:
         return None
-    memory.dropped_touches += len(gone)
+    for place in places:
+        item = tail[place]
+        memory.dropped += event_hash(item.source_system, item.event_id)
+        memory.disputed -= _disputes(item, memory.withdrawn.get(_name(item.source_system, item.event_id), ()))
     quiet = tail[-1] is fact and memory.state.merged_into is None and bots.says_nothing(fact)
-    quiet = quiet and all(bots.says_nothing(tail[place]) for place in gone)
-    kept = [item for place, item in enumerate(tail) if place not in gone]
+    quiet = quiet and all(bots.says_nothing(tail[place]) for place in places)
+    kept = [item for place, item in enumerate(tail) if place not in places]
     if quiet and memory.head is not None and memory.head.wake is None:
         memory.tail = kept
         return _SILENT._replace(dropped="bot")
@@ -229,10 +269,15 @@ def _take_thinned(lead_id: str, memory: Memory, fact: Fact, agreements: Agreemen
 
 def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     """An event id that was seen before: a copy, or another body under a known id."""
+    name = _name(fact.source_system, fact.event_id)
+    withdrawal = memory.withdrawals.get(name)
     place = _place(memory, lead_id, fact.source_system, fact.event_id)
-    if place is None:
+    if withdrawal is not None:
+        known = withdrawal.fact
+    elif place is not None:
+        known = memory.tail[place]
+    else:
         return _NOTHING._replace(copy=True)
-    known = memory.tail[place]
     first, other = (fact, known) if (fact.received_at, fact.body) < (known.received_at, known.body) else (known, fact)
     copy = fact.body == known.body
     refused = (
@@ -243,45 +288,95 @@ def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> 
     # Of copies the earliest receipt counts, whichever is processed first.
     if first is known:
         outcome = _NOTHING
+    elif place is None or fact.kind == "FactWithdrawn":
+        outcome = _exchange(lead_id, memory, name, place, fact, agreements)
     elif fact.kind == "LeadErased":
         outcome = _take_erased(lead_id, memory, _admit(memory, fact), agreements, known)
     else:
-        admitted = _admit(memory, fact)
-        withdrawals = memory.withdrawn.get(_name(fact.source_system, fact.event_id), ())
+        admitted = replace(_admit(memory, fact), circular=known.circular)
+        withdrawals = memory.withdrawn.get(name, ())
         memory.disputed += _disputes(admitted, withdrawals) - _disputes(known, withdrawals)
         outcome = _refold(lead_id, memory, _replaced(memory.tail, place, admitted), agreements)
     return outcome._replace(copy=True) if copy else outcome._replace(refused=[*outcome.refused, refused])
 
 
+def _exchange(
+    lead_id: str, memory: Memory, name: str, place: int | None, fact: Fact, agreements: Agreements
+) -> Outcome:
+    """Takes a fact in the stead of the withdrawal known under its id, or a withdrawal in the stead of the fact at `place`."""
+    if place is None:
+        undone = _reinstate(lead_id, memory, name, agreements)
+    else:
+        memory.disputed -= _disputes(memory.tail[place], memory.withdrawn.get(name, ()))
+        undone = _refold(lead_id, memory, memory.tail[:place] + memory.tail[place + 1 :], agreements)
+    taken = _accept(lead_id, memory, fact, agreements)
+    return taken._replace(
+        transitions=undone.transitions + taken.transitions,
+        instances=undone.instances + taken.instances,
+        passed_on=undone.passed_on + taken.passed_on,
+    )
+
+
 def _withdraw(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     source_system = fact.details["withdrawn_source_system"] or fact.source_system
     event_id = fact.details["withdrawn_event_id"]
-    name = _name(source_system, event_id)
-    memory.withdrawals += event_hash(fact.source_system, fact.event_id)
-    if holds(memory.withdrawals, event_hash(source_system, event_id)):
+    name, identity = _name(source_system, event_id), event_hash(source_system, event_id)
+    withdrawal = Withdrawal(fact)
+    memory.withdrawals[_name(fact.source_system, fact.event_id)] = withdrawal
+    if name in memory.withdrawals or holds(memory.dropped, identity):
         return _SILENT
     place = _place(memory, lead_id, source_system, event_id)
     if place is None:
-        if holds(memory.seen, event_hash(source_system, event_id)) and name not in memory.withdrawn:
+        known = holds(memory.seen, identity) and not holds(memory.refused, identity)
+        if known and name not in memory.withdrawn:
             memory.disputed += 1  # folded away: it was effective more than 72 h before
+            withdrawal.disputed = True
             return _SILENT._replace(dropped="disputed")
-        insort(memory.withdrawn.setdefault(name, []), fact.received_at)
+    elif memory.tail[place].kind == "LeadErased":
         return _SILENT
-    withdrawn = memory.tail[place]
-    if withdrawn.kind == "LeadErased":
+    withdrawal.target = name
+    then = sorted([*memory.withdrawn.get(name, ()), fact.received_at])
+    return _void(lead_id, memory, name, place, then, agreements)
+
+
+def _reinstate(lead_id: str, memory: Memory, name: str, agreements: Agreements) -> Outcome:
+    """Undoes a withdrawal: another fact under its id was received before it."""
+    withdrawal = memory.withdrawals.pop(name)
+    memory.disputed -= withdrawal.disputed
+    target = withdrawal.target
+    if target is None or target not in memory.withdrawn:
         return _SILENT
-    withdrawals = memory.withdrawn.get(name, [])
-    then = sorted([*withdrawals, fact.received_at])
-    disputes = _disputes(withdrawn, then) - _disputes(withdrawn, withdrawals)
+    then = list(memory.withdrawn[target])
+    then.remove(withdrawal.fact.received_at)
+    named = (place for place, item in enumerate(memory.tail) if _name(item.source_system, item.event_id) == target)
+    place = next((place for place in named if memory.tail[place].lead_id == lead_id), None)
+    return _void(lead_id, memory, target, place, then, agreements)
+
+
+def _void(
+    lead_id: str, memory: Memory, name: str, place: int | None, then: list[int], agreements: Agreements
+) -> Outcome:
+    """Lets the withdrawals of the fact `name` be those received at `then`; `place`: where it stands in the tail."""
+    if place is None:
+        _keep_withdrawals(memory, name, then)
+        return _SILENT
+    fact = memory.tail[place]
+    disputes = _disputes(fact, then) - _disputes(fact, memory.withdrawn.get(name, ()))
     memory.disputed += disputes
+    was_void = _is_void(memory, fact)
+    before = _folded(lead_id, memory, agreements)[1]
+    _keep_withdrawals(memory, name, then)
     # Only the one that takes the fact back changes the story.
-    before = None
-    if not _is_void(memory, withdrawn) and not _disputes(withdrawn, then):
-        before = _folded(lead_id, memory, agreements)[1]
-    memory.withdrawn[name] = then
-    if before is None:
+    if _is_void(memory, fact) == was_void:
         return _SILENT._replace(dropped="disputed") if disputes > 0 else _SILENT
     return _retold(lead_id, memory, before, agreements)
+
+
+def _keep_withdrawals(memory: Memory, name: str, then: list[int]) -> None:
+    if then:
+        memory.withdrawn[name] = then
+    else:
+        memory.withdrawn.pop(name, None)
 
 
 def _replaced(tail: list[Fact], place: int, fact: Fact) -> list[Fact]:
@@ -292,21 +387,34 @@ def _replaced(tail: list[Fact], place: int, fact: Fact) -> list[Fact]:
 
 
 def _ids_before(lead_id: str, memory: Memory, fact: Fact) -> bytes:
-    """For a LeadMerged: 8 bytes for each event id that the lead had before it in the order."""
-    if fact.kind != "LeadMerged":
+    """8 bytes for each event id that the lead had before `fact` in the order: all of them for a LeadMerged, that of the
+    fact alone for one that a merged lead passes on.
+    """
+    if fact.kind == "LeadMerged":
+        ids = _hashes(memory.seen) - _hashes(memory.refused)
+        ids -= {event_hash(item.fact.source_system, item.fact.event_id) for item in memory.withdrawals.values()}
+        for item in memory.tail:
+            if item.lead_id == lead_id:
+                identity = event_hash(item.source_system, item.event_id)
+                ids.discard(identity) if item.key > fact.key else ids.add(identity)
+        return b"".join(sorted(ids))
+    if not fact.via:
         return b""
-    later = {
-        event_hash(item.source_system, item.event_id)
-        for item in memory.tail
-        if item.key > fact.key and item.lead_id == lead_id
-    }
-    ids = {memory.seen[at : at + 8] for at in range(0, len(memory.seen), 8)}
-    return b"".join(sorted(ids - later))
+    identity = event_hash(fact.source_system, fact.event_id)
+    place = _place(memory, lead_id, fact.source_system, fact.event_id)
+    if place is not None:
+        return identity if memory.tail[place].key < fact.key else b""
+    if not holds(memory.seen, identity) or holds(memory.refused, identity):
+        return b""
+    if memory.withdrawals and _name(fact.source_system, fact.event_id) in memory.withdrawals:
+        return b""
+    return identity
 
 
 def _folded(lead_id: str, memory: Memory, agreements: Agreements) -> tuple[State, Story]:
     """The checkpoint after the tail, and what the tail says."""
     head = memory.base.copied() if memory.base is not None else State()
+    head.erased_at = memory.erased_at
     story = Story()
     for fact in memory.tail:
         if memory.withdrawn and not fact.via and _is_void(memory, fact):
@@ -359,9 +467,9 @@ def _take_erased(
     """
     if not memory.erased_at or fact.received_at < memory.erased_at:
         memory.erased_at = fact.received_at
-    late = [item for item in memory.tail if item.received_at > memory.erased_at and item.lead_id == lead_id]
-    late = [item for item in late if item is not known]
-    if not late and known is None:
+    after = [item for item in memory.tail if item.received_at > memory.erased_at and item is not known]
+    late = [item for item in after if item.lead_id == lead_id]
+    if not after and known is None:
         return _take(lead_id, memory, fact, agreements)
     memory.refused_erased += len(late)
     memory.refused += b"".join(event_hash(item.source_system, item.event_id) for item in late)
@@ -373,13 +481,22 @@ def _take_erased(
 def bury(memory: Memory) -> None:
     """What is left of an erased lead: that it was, counts, and the hashes of its event ids."""
     state = memory.state
+    refusals = dict(state.refusals)
+    # What was refused of merged leads may still be called back.
+    for fact in memory.tail:
+        if fact.via and fact.kind != ABSORBED and lifecycle.comes_after_erasure(state, fact):
+            if state.merged_key is not None and fact.key > state.merged_key:
+                continue
+            memory.refused += _foreign_hash(fact)
+            memory.refused_erased += 1
+            refusals["refused_erased"] -= 1
     memory.base = State(
         stage="erased",
         cycle=state.cycle,
         sequence=state.sequence,
         stage_entered_at=state.stage_entered_at,
         is_test=state.is_test,
-        refusals=dict(state.refusals),
+        refusals=refusals,
         merged_into=state.merged_into,
         merged_key=state.merged_key,
     )
@@ -387,22 +504,29 @@ def bury(memory: Memory) -> None:
     memory.tail = []
     memory.announced = {}
     memory.withdrawn = {}
-    memory.withdrawals = b""
+    memory.withdrawals = {}
     memory.foreign = b""
+    memory.dropped = b""
+    memory.ways = {}
     memory.gone = True
+
+
+def _midnight(at: int) -> int:
+    """The start of its UTC day. Days are folded away whole: the bot rule counts by the day."""
+    return at - at % DAY
 
 
 def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements) -> None:
     """Moves what is final from the tail into the checkpoint. Says nothing: it was all told before."""
     limit = clock - LATENESS
-    horizon = min(memory.newest_received_at - LATENESS, limit)
+    horizon = _midnight(min(memory.newest_received_at - LATENESS, limit))
     tail = memory.tail
     if horizon <= memory.checkpoint or tail[0].effective_at >= horizon:
         return
     final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     early = next((place for place in range(final) if tail[place].arrived_at >= limit), final)
     if early < final:
-        horizon = min(horizon, tail[early].effective_at)
+        horizon = _midnight(tail[early].effective_at)
         final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     if not final:
         return
@@ -418,12 +542,9 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
     for fact in tail[:final]:
         if fact.via:
             memory.foreign += _foreign_hash(fact)
+            _keep_ways(memory, fact, [])
         elif memory.withdrawn and not _is_void(memory, fact):
             memory.withdrawn.pop(_name(fact.source_system, fact.event_id), None)
-        if fact.kind == "TouchRecorded":
-            day, count = memory.folded_touches
-            at = fact.effective_at // DAY
-            memory.folded_touches = (at, count + 1 if at == day else 1)
     del tail[:final]
     if memory.announced:
         # An announcement is kept while its clock may still change.

@@ -23,7 +23,8 @@ from processors.vocabulary import ABSORBED, REDIRECTED_NEVER, TICK, WORK
 def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story, ids: bytes = b"") -> None:
     """Applies `fact`, which must follow in order all that `state` has seen, and adds what it says to `story`.
 
-    `ids`: 8 bytes for each event id that the lead had folded before; read for a LeadMerged alone.
+    `ids`: 8 bytes for each event id that the lead had folded before, where `fact` is a LeadMerged; its own, if it is one of
+    those, where a merged lead has passed it on.
     """
     if state.wake is not None and state.wake[0] <= fact.effective_at:
         _wake(lead_id, state, fact, agreements, story)
@@ -36,12 +37,16 @@ def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
     if kind == ABSORBED:
         _absorb(lead_id, state, fact, agreements, story)
         return
-    if state.nowhere and not set(state.nowhere).isdisjoint(fact.via):
+    if fact.via and comes_after_erasure(state, fact):
         state.refusals["refused_erased"] = state.refusals.get("refused_erased", 0) + 1
         return
-    if state.absorbed and not fact.via and holds(state.absorbed, event_hash(fact.source_system, fact.event_id)):
-        # What a merged lead had folded before, exported anew under the survivor's id, is a copy.
-        return
+    if state.absorbed or fact.via:
+        # Exported under both ids of a united lead, an event counts once.
+        identity = event_hash(fact.source_system, fact.event_id)
+        if holds(state.absorbed, identity) or (fact.via and ids):
+            return
+        if fact.via:
+            state.absorbed += identity
     agreement = agreements.at(fact.effective_at)
     if fact.is_test:
         state.is_test = True
@@ -71,6 +76,13 @@ def apply(lead_id: str, state: State, fact: Fact, agreements: Agreements, story:
         sla.react(lead_id, state, before, fact, touch, move, agreements, agreement, story)
 
 
+def comes_after_erasure(state: State, fact: Fact) -> bool:
+    """Whether a merged lead's fact was received after this lead was erased, or follows a merge into it that was."""
+    if state.erased_at and fact.received_at > state.erased_at:
+        return True
+    return bool(state.nowhere) and not set(state.nowhere).isdisjoint(fact.via)
+
+
 def _wake(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
     """The wake date has come before `fact`, and the lead is still in nurture: its clock starts then."""
     if state.wake is not None:
@@ -84,7 +96,7 @@ def _absorb(lead_id: str, state: State, fact: Fact, agreements: Agreements, stor
     snapshot = merging.snapshot_of(fact)
     if snapshot is None:
         return
-    if state.stage == "erased":
+    if state.stage == "erased" or comes_after_erasure(state, fact):
         state.nowhere += (fact.lead_id,)
         return
     entered = merging.unite(state, snapshot)

@@ -154,7 +154,13 @@ def settle(state: State, loser: State, fact: Fact, entered: str | None, story: S
     stays: dict[str, Instance] = {}
     for clock in sorted(
         state.clocks.values(),
-        key=lambda clock: (clock.deadline, clock.instance_id in loser.clocks, clock.started_at, clock.instance_id),
+        key=lambda clock: (
+            clock.deadline,
+            clock.instance_id in loser.clocks,
+            clock.started_at,
+            clock.start_source_system,
+            clock.start_event_id,
+        ),
     ):
         if clock.policy not in stays:
             stays[clock.policy] = clock

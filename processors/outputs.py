@@ -116,7 +116,7 @@ def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
     counted = {
         "disputed": memory.disputed,
         "refused_erased": memory.refused_erased + state.refusals.get("refused_erased", 0),
-        "bot": memory.dropped_touches,
+        "bot": len(memory.dropped) // 8,
     }
     refusals = state.refusals | {name: count for name, count in counted.items() if count}
     return {

@@ -134,6 +134,8 @@ class State(msgspec.Struct, array_like=True):
     merged_into: str | None = None
     merged_key: tuple[int, int, str, str, str] | None = None
     """Place of the accepted LeadMerged in the order."""
+    erased_at: int = 0
+    """As Memory.erased_at."""
     nowhere: tuple[str, ...] = ()
     """Leads that were merged into this one when it was erased."""
     absorbed: bytes = b""
@@ -162,6 +164,16 @@ class Story(msgspec.Struct, gc=False):
     """Identity (lead, source_system, event_id) of a fact -> (the lead it belongs to after a merge, the fact)."""
 
 
+class Withdrawal(msgspec.Struct, array_like=True):
+    """A FactWithdrawn and what has come of it."""
+
+    fact: Fact
+    target: str | None = None
+    """Identity of the fact that it may take back; None: it does nothing."""
+    disputed: bool = False
+    """It was counted as disputed, what it names being folded away."""
+
+
 class Memory(msgspec.Struct, array_like=True):
     """All that is kept of a lead: a checkpoint and the facts after it, in their order. What has been told follows from
     these by folding them again.
@@ -181,8 +193,8 @@ class Memory(msgspec.Struct, array_like=True):
     newest_received_at: int = 0
     withdrawn: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """Identity of a withdrawn fact -> received_at of its withdrawals, the earliest first."""
-    withdrawals: bytes = b""
-    """8 bytes for each FactWithdrawn: none of them can be withdrawn."""
+    withdrawals: dict[str, Withdrawal] = msgspec.field(default_factory=dict)
+    """Identity of each FactWithdrawn -> what it does. None of them can be withdrawn."""
     erased_at: int = 0
     """received_at of the first LeadErased; 0: not erased."""
     gone: bool = False
@@ -195,10 +207,11 @@ class Memory(msgspec.Struct, array_like=True):
     """8 bytes for each event id refused after the LeadErased; a copy received before it would count."""
     foreign: bytes = b""
     """8 bytes for each fact of a merged lead that is folded into the checkpoint."""
-    dropped_touches: int = 0
-    """Touches that were dropped because there were too many in one day."""
-    folded_touches: tuple[int, int] = (0, 0)
-    """(latest UTC day with touches in the checkpoint, how many of them)."""
+    ways: dict[str, list[Fact]] = msgspec.field(default_factory=dict)
+    """Identity of a fact that merged leads have passed on -> the same on other ways than the one that counts; of a merge that
+    has come home -> the ways it came."""
+    dropped: bytes = b""
+    """8 bytes for each touch that was dropped because there were too many in one day."""
 
     @property
     def state(self) -> State:

@@ -94,10 +94,19 @@ def unite_clocks(survivor: Lead, loser: Lead, merge: Fact, *, entered: bool) -> 
         for clock in survivor.open_clocks():
             if clock.policy not in {"mend", "erasure"}:
                 clock.end(merge)
-    # (d) Per policy the earliest deadline stays; of equal ones the survivor's, which stands first in its list.
+    # (d) Per policy the earliest deadline stays; of equal ones the survivor's, of its own the one started first.
     for policy in {clock.policy for clock in survivor.open_clocks() if clock.policy != "erasure"}:
         same = survivor.open_clocks(policy)
-        stays = min(same, key=lambda clock: clock.deadline)
+        stays = min(
+            same,
+            key=lambda one: (
+                one.deadline,
+                one in moved,
+                one.started_at,
+                one.start.source_system,
+                one.start.event_id,
+            ),
+        )
         for clock in same:
             if clock is not stays:
                 clock.end(merge)

@@ -97,14 +97,16 @@ class Settled:
     withdrawn: list[Fact]
     refusals: list[tuple[str, str]]
     """(lead, word)"""
+    disputed: list[tuple[str, str, str]]
+    """The facts whose withdrawal came too late."""
     erased: dict[str, int]
     """lead -> received_at of its LeadErased"""
 
 
 def body_hash(record: Record) -> str:
-    """SHA-256 of the event as canonical JSON; the time of receipt is no part of it."""
-    text = json.dumps({**record.event, "type": record.name}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of the record's name and the event as canonical JSON; the time of receipt is no part of it."""
+    text = json.dumps(record.event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256((record.name + text).encode()).hexdigest()
 
 
 def settle(records: Iterable[Record], body: Callable[[Record], str] = body_hash) -> Settled:
@@ -127,6 +129,7 @@ def settle(records: Iterable[Record], body: Callable[[Record], str] = body_hash)
     facts = {record.identity: fact_of(record) for record in kept if record.name != "FactWithdrawn"}
     withdrawals = [record for record in kept if record.name == "FactWithdrawn"]
     withdrawn: dict[tuple[str, str, str], Fact] = {}
+    disputed: list[tuple[str, str, str]] = []
     # Of two withdrawals of one event the one received first counts.
     for withdrawal in sorted(withdrawals, key=lambda record: (record.received_at, record.identity)):
         system = withdrawal.event["withdrawn_source_system"] or withdrawal.event["source_system"]
@@ -135,7 +138,7 @@ def settle(records: Iterable[Record], body: Callable[[Record], str] = body_hash)
         if fact is None or identity in withdrawn or fact.name == "LeadErased":
             continue
         if fact.effective_at < withdrawal.received_at - WINDOW:
-            refusals.append((withdrawal.lead, "disputed"))
+            disputed.append(identity)
         else:
             withdrawn[identity] = fact
     left = [fact for identity, fact in facts.items() if identity not in withdrawn]
@@ -144,6 +147,7 @@ def settle(records: Iterable[Record], body: Callable[[Record], str] = body_hash)
         facts=sorted(left, key=lambda fact: fact.place),
         withdrawn=list(withdrawn.values()),
         refusals=refusals,
+        disputed=disputed,
         erased=erased,
     )
 

@@ -56,20 +56,13 @@ class Routes:
 def dropped_touches(facts: Iterable[Fact], withdrawn: Iterable[Fact], limit: int) -> set[tuple[str, str, str]]:
     """The touches a bot made too many: they meet and start nothing.
 
-    Per folding lead and UTC day the first `limit` are kept, of the rest the first and last of each kind. A withdrawn
-    touch keeps its place in that count: its withdrawal brings none back.
+    Of those that name one lead in one UTC day the first `limit` are kept, of the rest the first and last of each kind. A
+    withdrawn touch keeps its place in that count: its withdrawal brings none back.
     """
-    gone = list(withdrawn)
-    facts = list(facts)
-    if sum(fact.name == "TouchRecorded" for fact in (*facts, *gone)) <= limit:
-        return set()
-    routes = Routes()
     days: dict[tuple[str, int], list[Fact]] = {}
-    for fact in sorted([*facts, *gone], key=lambda one: one.place):
+    for fact in sorted([*facts, *withdrawn], key=lambda one: one.place):
         if fact.name == "TouchRecorded":
-            days.setdefault((routes.holder(fact), fact.effective_at // DAY), []).append(fact)
-        elif fact not in gone:
-            routes.take(fact)
+            days.setdefault((fact.lead, fact.effective_at // DAY), []).append(fact)
     dropped: set[tuple[str, str, str]] = set()
     for touches in days.values():
         kinds: dict[tuple[str, ...], list[Fact]] = {}

@@ -116,9 +116,15 @@ def tell(
     for name, word in settled.refusals:
         walk.lead(name).refuse(word)
     dropped = dropped_touches(settled.facts, settled.withdrawn, touches_a_day)
-    for fact in settled.facts:
+    for identity in settled.disputed:
+        if identity not in dropped:
+            walk.lead(identity[0]).refuse("disputed")
+    withdrawn = {id(fact) for fact in settled.withdrawn}
+    for fact in sorted([*settled.facts, *settled.withdrawn], key=lambda one: one.place):
         walk.start_wakes(fact.effective_at)  # wake starts before the facts of that instant
-        if (fact.lead, fact.source_system, fact.event_id) not in dropped:
+        if id(fact) in withdrawn or (fact.lead, fact.source_system, fact.event_id) in dropped:
+            walk.lead(fact.lead).folded.add((fact.source_system, fact.event_id))  # its id stays known
+        else:
             walk.take(fact)
     walk.start_wakes(now)
     return {name: _story(lead, versions, now, grace_ms) for name, lead in sorted(walk.leads.items())}
@@ -148,8 +154,8 @@ class Walk:
             lead.refuse("refused_erased")  # redirected to a lead that was erased when it was received
             return
         identity = (fact.source_system, fact.event_id)
-        if lead is named and identity in lead.inherited:
-            return  # a re-keyed export: a lead merged into this one has folded it
+        if identity in lead.inherited or identity in lead.folded:
+            return  # a re-keyed export: the united lead has folded it under another of its ids
         lead.folded.add(identity)
         match fact.name:
             case "LeadMerged":

@@ -267,7 +267,7 @@ def canonical(
         "transitions": [{name: item[name] for name in _TRANSITION} for item in transitions],
         "instances": sorted(
             ({name: item[name] for name in _INSTANCE} for item in instances),
-            key=lambda item: (item["policy"], item["started_at"], item["start_source_system"], item["start_event_id"]),
+            key=lambda item: tuple((value is None, value) for value in item.values()),
         ),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from processors.agreement import Agreements
 from processors.erasure import Erased
 from processors.lane import LaneFold
 from schemas.catalog import CATALOG
@@ -59,10 +60,16 @@ def imported(rec: Rec, received: float, stamped: float) -> Rec:
     return Rec(rec.offset, START + round(stamped * HOUR), rec.key, rec.value, (header,))
 
 
-def lane(clock: ClockMode = ClockMode.BROKER, *, grace_ms: int = 2_000, most: int = 1_048_576) -> Lane:
+def lane(
+    clock: ClockMode = ClockMode.BROKER,
+    *,
+    grace_ms: int = 2_000,
+    most: int = 1_048_576,
+    agreements: Agreements = AGREEMENTS,
+) -> Lane:
     """An empty lane, number 0."""
     known = decoder()
-    fold = LaneFold(AGREEMENTS, lambda value: known.decode(value)[1]["fold"], Erased(b"key"), grace_ms=grace_ms)
+    fold = LaneFold(agreements, lambda value: known.decode(value)[1]["fold"], Erased(b"key"), grace_ms=grace_ms)
     intake = Intake(known, ENCODER, READ_BY_LANES, 0, clock=clock, max_record_bytes=most)
     return Lane(0, fold, intake, known, ENCODER, None)
 
