@@ -435,6 +435,7 @@ class Step(NamedTuple):
 def steps(lead_id: str, memory: Memory, agreements: Agreements) -> Iterator[Step]:
     """The lead's tail fact by fact: for explaining. What it says follows from the same calls as what is told."""
     head = memory.base.copied() if memory.base is not None else State()
+    head.erased_at = memory.erased_at
     for fact in memory.tail:
         before = head.copied()
         story = None

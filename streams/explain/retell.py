@@ -17,6 +17,7 @@ from processors.facts import Fact
 from processors.lead import Step
 from processors.state import Instance, Memory
 from processors.telling import PassedOn
+from processors.vocabulary import TICK
 from streams.explain.heard import Heard
 
 Name = tuple[str, str, str]
@@ -98,13 +99,11 @@ def _told(
     kept: dict[Name, Fact] = {}
     for step in leads.steps(lead_id, memory, agreements):
         fact = step.fact
-        if not fact.event_id:
-            continue  # the lane clock's own step
-        kept[_name(fact)] = fact
         line = Line(fact, None if fact.via else heard_at.get(fact.at), _outcome(step), step=step)
-        if step.story is not None:
-            _note(retold, line, step)
-        retold.lines.append(line)
+        _note(retold, line, step)
+        if fact.kind != TICK:
+            kept[_name(fact)] = fact
+            retold.lines.append(line)
     retold.lines += _uncounted(events, kept, refused)
     retold.lines.sort(key=lambda line: _place(line))
     return retold

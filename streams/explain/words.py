@@ -111,7 +111,9 @@ _EVENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "LeadCaptured": _captured,
     "LeadEnriched": lambda details: f"data filled in: {_fields(details)}",
     "LeadScored": lambda details: f"graded {details['grade']}",
-    "LeadQualified": lambda details: f"qualified by marketing ({details['definition']})",
+    "LeadQualified": lambda details: (
+        f"qualified by marketing ({details['definition']})" if details["definition"] else "qualified by marketing"
+    ),
     "LeadAssigned": _assigned,
     "LeadAccepted": _by("accepted by sales"),
     "LeadRejected": lambda details: f"rejected by sales: {details['reason']} ({_fields(details)})",
