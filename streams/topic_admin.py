@@ -41,7 +41,7 @@ _BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
         for topic in (*INPUTS, CAMPAIGNS)
     },
     DEAD_LETTERS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
-    FORWARDS: {"retention.ms": str(25 * _DAY), "max.message.bytes": _LARGEST},
+    FORWARDS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
     TRANSITIONS: {"retention.ms": str(25 * _DAY)},
     SLA_EVENTS: {"retention.ms": str(25 * _DAY)},
     # Compacted early, so that a restore reads little more than one record a lead.

@@ -38,12 +38,12 @@ def show(status: Status, console: Console) -> None:
             left = "all: it is not erased"
         table.add_row(Text(item.lead_id), *instants[:3], _WORDS[item.state], left, instants[3])
     console.print(table if status.erasures else "No erasure was requested or done.")
-    topics = Table(title="\nTopics that may name a person", title_justify="left", box=None, pad_edge=False,
+    topics = Table(title="\nTopics that may say something of a person", title_justify="left", box=None, pad_edge=False,
                    padding=(0, 2, 0, 0))  # fmt: skip
     for column in ("topic", "keeps at most", "so"):
         topics.add_column(column, overflow="fold")
     for kept in status.topics:
-        days = "-" if kept.days is None else f"{kept.days:g} days"
+        days = "-" if kept.days is None else f"{kept.days:.3g} days"
         topics.add_row(Text(kept.topic), days, Text(kept.problem or f"within the {LONGEST_DAYS} days allowed"))
     console.print(topics)
     console.print(f"\nTables whose rows go with a lead: {', '.join(status.tables)}.")

@@ -22,12 +22,12 @@ from streams.errors import BatonError
 from streams.explain.stored import plain_rows
 from streams.store.client import connect, failure
 from streams.topic_admin import wait_for_brokers
-from streams.topics import DEAD_LETTERS, INPUTS, Topics
+from streams.topics import DEAD_LETTERS, FORWARDS, INPUTS, STATES, Topics
 
 LONGEST_DAYS: Final = 25
 """What a topic with personal data may keep, so that all is gone within 30 days of a request that is carried out in five."""
-HOLDING: Final = (*INPUTS, DEAD_LETTERS)
-"""Topics whose records may name a person."""
+HOLDING: Final = (*INPUTS, DEAD_LETTERS, FORWARDS, STATES)
+"""Topics whose records may name a person, or say how a lead stands."""
 
 _CLOCKS: Final = (
     "SELECT lead_id, started_at, deadline, satisfied_at FROM sla_instances FINAL WHERE policy = 'erasure' "
@@ -156,8 +156,23 @@ def kept(settings: Settings, *, patience: float = 10.0) -> list[Kept]:
         except TimeoutError:  # the embedded broker does not know this question
             found.append(Kept(resource.name, None, "not known: the brokers do not say how long they keep records"))
         else:
-            found.append(bound(resource.name, config, appended=topics.bare(resource.name) in INPUTS))
+            found.append(_checked(topics.bare(resource.name), resource.name, config))
     return sorted(found, key=lambda item: names.index(item.topic))
+
+
+def _checked(topic: str, name: str, config: Mapping[str, str]) -> Kept:
+    return compacted(name, config) if topic == STATES else bound(name, config, appended=topic in INPUTS)
+
+
+def compacted(name: str, config: Mapping[str, str]) -> Kept:
+    """How long a topic that keeps the newest record under a key keeps one that was given up."""
+    if config.get("cleanup.policy") != "compact":
+        return Kept(name, None, "cleanup.policy is not compact: what is given up stays; set it")
+    days = (int(config["max.compaction.lag.ms"]) + int(config["segment.ms"])) / DAY
+    problem = None
+    if days > LONGEST_DAYS:
+        problem = "what is given up may stay for too long: set max.compaction.lag.ms and segment.ms to 1 hour"
+    return Kept(name, days, problem)
 
 
 def bound(name: str, config: Mapping[str, str], *, appended: bool) -> Kept:

@@ -101,7 +101,7 @@ def test_an_erasure_that_was_requested_is_told_and_proven(pipeline: Pipeline) ->
         }
     ]
     assert [topic["topic"] for topic in found["topics"]] == [settings.topic_prefix + topic for topic in HOLDING]
-    assert [topic["days"] for topic in found["topics"]] == [25.0 if real else None] * 4
+    assert [topic["days"] for topic in found["topics"]] == ([25.0] * 5 + [2 / 24] if real else [None] * 6)
 
 
 @pytest.mark.parametrize(("bounded", "verdict"), [(True, "\nProven."), (False, "NOT PROVEN")])

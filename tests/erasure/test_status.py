@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from processors.vocabulary import DAY, HOUR
 from streams.config import Settings, load
-from streams.erasure.status import HOLDING, Found, Kept, bound, judge, kept
+from streams.erasure.status import HOLDING, Found, Kept, bound, compacted, judge, kept
 from streams.topic_admin import ensure_topics
 from streams.topics import Topics
 
@@ -47,6 +47,13 @@ def test_what_a_topic_keeps(changed: dict[str, str], days: float | None, problem
     assert (problem or "") in (found.problem or "")
 
 
+def test_what_is_given_up_of_a_compacted_topic() -> None:
+    config = {"cleanup.policy": "compact", "max.compaction.lag.ms": str(HOUR), "segment.ms": str(HOUR)}
+    assert compacted("lead-states", config) == Kept("lead-states", 2 / 24, None)
+    assert "given up" in (compacted("lead-states", config | {"max.compaction.lag.ms": str(2**63 - 1)}).problem or "")
+    assert "not compact" in (compacted("lead-states", config | {"cleanup.policy": "delete"}).problem or "")
+
+
 def test_dead_letters_are_stamped_by_the_worker() -> None:
     assert bound("dead-letters", GOOD | {"message.timestamp.type": "CreateTime"}, appended=False).problem is None
 
@@ -74,7 +81,7 @@ def test_states(
     state: str,
     proven: bool,
 ) -> None:
-    topics = TOPICS if bounded else [*TOPICS[:-1], Kept("dead-letters", None, "not known")]
+    topics = TOPICS if bounded else [*TOPICS[:-1], Kept("lead-states", None, "not known")]
     found = judge(Found([asked], erased, left), topics, NOW)
     assert ([item.state for item in found.erasures], found.proven) == ([state], proven), name
 
@@ -89,7 +96,11 @@ def test_topics_as_they_are_made_keep_bytes_for_25_days_and_no_longer(kafka_brok
     settings = load(brokers=kafka_brokers, topic_prefix=topic_prefix, partitions=1)
     ensure_topics(settings)
     topics = Topics(topic_prefix)
-    assert kept(settings) == [Kept(topics.name(topic), 25.0, None) for topic in HOLDING]
+    *kept_whole, states = HOLDING
+    assert kept(settings) == [
+        *(Kept(topics.name(topic), 25.0, None) for topic in kept_whole),
+        Kept(topics.name(states), 2 / 24, None),
+    ]
     resource = ConfigResource(
         ResourceType.TOPIC,
         topics.name("touches"),
