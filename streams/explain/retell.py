@@ -17,7 +17,7 @@ from processors.facts import Fact
 from processors.lead import Step
 from processors.state import Instance, Memory
 from processors.telling import PassedOn
-from processors.vocabulary import TICK
+from processors.vocabulary import NEVER, TICK
 from streams.explain.heard import Heard
 
 Name = tuple[str, str, str]
@@ -40,7 +40,7 @@ class Line:
     heard: Heard | None
     """None: passed on."""
     outcome: str
-    """counted, redirected, withdrawn, copy, left_out (one touch too many), or the word of a refusal."""
+    """counted, redirected, withdrawn, copy, pending, left_out (one touch too many), or the word of a refusal."""
     detail: str = ""
     step: Step | None = None
     changes: list[Change] = field(default_factory=list)
@@ -62,11 +62,20 @@ class Retold:
 
 
 def retell(
-    lead_id: str, events: Sequence[Heard], passed_on: Sequence[PassedOn], agreements: Agreements, clock: int
+    lead_id: str,
+    events: Sequence[Heard],
+    passed_on: Sequence[PassedOn],
+    agreements: Agreements,
+    clock: int,
+    until: int = NEVER,
 ) -> Retold:
-    """`clock`: the lane clock; a wake date up to then has come. Raises KeyError for a version that is not known."""
+    """`clock`: the lane clock; a wake date up to then has come. `until`: what was received later is not in the store yet.
+
+    Raises KeyError for a version that is not known.
+    """
     memory = Memory()
     refused: dict[Name, tuple[str, str]] = {}
+    taken: set[Name] = set()
     for heard in events:
         fact = heard.fact
         if fact is None:
@@ -75,12 +84,18 @@ def retell(
         if unagreed is not None:
             refused[_name(fact)] = unagreed
             continue
+        if fact.received_at > until and _name(fact) not in taken:
+            refused[_name(fact)] = ("pending", "")
+            continue
+        taken.add(_name(fact))
         # The lane clock stays at 0, so that nothing becomes final: the tail is the whole story.
         outcome = leads.receive(lead_id, memory, fact, 0, agreements)
         for reason, detail, whose in outcome.refused:
             if reason != "event_id_conflict":
                 refused[_name(whose)] = (reason, detail)
     for passed in passed_on:
+        if passed.fact.received_at > until:
+            continue
         leads.receive_foreign(lead_id, memory, passed.fact, passed.recalled, {}, 0, agreements)
     if not memory.erased_at:
         leads.fire(lead_id, memory, agreements, clock, _GRACE)

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from processors.agreement import Agreements
 from processors.calendars import Calendar
+from processors.vocabulary import NEVER
 from streams.explain.effects import effects
 from streams.explain.heard import LeadLog
 from streams.explain.retell import Line, Retold, retell
@@ -126,7 +127,7 @@ def story(lead_id: str, stored: Stored, log: LeadLog | None, agreements: Agreeme
     retold: Retold | None = None
     if log is not None and erased_at is None:
         try:
-            retold = retell(lead_id, log.events, log.passed_on, agreements, stored.clock or 0)
+            retold = retell(lead_id, log.events, log.passed_on, agreements, stored.clock or 0, _until(stored))
         except (KeyError, OverflowError) as error:
             told.append(f"Events are not shown: {error.args[0]}.")
     if erased_at is not None:
@@ -140,10 +141,17 @@ def story(lead_id: str, stored: Stored, log: LeadLog | None, agreements: Agreeme
     complete = retold is not None and not unknown and retold.agrees(stored.transitions, stored.clocks)
     if retold is not None and not unknown and not complete:
         told.append(
-            "The log and the store differ: events are older than the log keeps, or have not reached the store yet. What "
-            "events did is not shown; stages and promises are the store's."
+            "The log and the store differ: the log no longer has all events of this lead. What events did is not shown; "
+            "stages and promises are the store's."
         )
     return _Telling(lead_id, stored, log, retold, complete, agreements).story(erased_at, told)
+
+
+def _until(stored: Stored) -> int:
+    """Newest arrival that the store knows of; what came later is on its way."""
+    if stored.lead is not None:
+        return int(stored.lead["last_received_at"])
+    return NEVER if stored.transitions or stored.clocks else -1
 
 
 def _unknown_versions(stored: Stored, agreements: Agreements) -> list[str]:

@@ -149,6 +149,7 @@ OUTCOMES: Final[Mapping[str, str]] = {
     "redirected": "counts on the lead that this one has merged into",
     "withdrawn": "was withdrawn: as if it had never come",
     "copy": "a copy: changes nothing",
+    "pending": "has not reached the store yet",
     "left_out": "left out",
     "event_id_conflict": "set aside",
     "illegal": "not possible from stage {stage}: recorded, not applied",

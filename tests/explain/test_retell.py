@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from processors.lane import LaneFold
 from processors.telling import PassedOn
 from streams.explain.heard import Heard, LeadLog
 from streams.explain.stored import Stored
-from streams.explain.story import Story, as_json, story
+from streams.explain.story import _LEAD, Story, as_json, story
 from tests.histories.read import Fact, History, histories
 from tests.support.fold import Lanes, Stood, agreed, lead_ids
 
@@ -109,3 +110,20 @@ def test_an_event_that_is_missing_is_noticed(monkeypatch: pytest.MonkeyPatch) ->
                     assert "differ" in half.notes[0]
                     assert not any(event.does for event in events if event.outcome == "counted")
     assert missed > 40
+
+
+def test_what_has_not_reached_the_store_yet_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    [history] = [one for one in HISTORIES if one.title == "A whole journey with all its clocks"]
+    records = sorted(history.records, key=lambda record: record.received_at)
+    before = replace(history, records=records[:-1], now=records[-2].received_at)
+    stood = told(before, monkeypatch)["A"][0]
+    lead = dict.fromkeys([*_LEAD, "merged_into"]) | {
+        "last_received_at": records[-2].received_at, "refusals": {}, "cycles.cycle": [], "cycles.first_assigned_at": [],
+    }  # fmt: skip
+    stored = Stored(lead, stood.transitions, stood.instances, [], [], before.now)
+    log = LeadLog(0, [heard(record, number) for number, record in enumerate(records)])
+    shown = story("A", stored, log, agreed(history.agreements), [])
+    assert shown.notes == []
+    *counted, last = shown.events or []
+    assert (last.outcome, last.does) == ("pending", ["has not reached the store yet"])
+    assert all(event.does for event in counted)
