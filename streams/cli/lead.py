@@ -72,8 +72,8 @@ def register(app: typer.Typer) -> None:
         from rich.console import Console
 
         from streams.explain import stored
+        from streams.explain.shapes import as_json as plain
         from streams.explain.show import show as shown
-        from streams.explain.story import as_json as plain
         from streams.explain.story import story
         from streams.store.query import reachable
 

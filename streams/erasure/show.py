@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.erasure.status import LONGEST_DAYS, Status
-from streams.explain.story import plain
+from streams.explain.shapes import plain
 from streams.explain.words import local
 
 _WORDS = {

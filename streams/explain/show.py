@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from streams.explain.story import ClockTold, Story
+from streams.explain.shapes import ClockTold, Story
 from streams.explain.words import local
 
 _STYLES = {

@@ -12,8 +12,9 @@ from processors.facts import RefusedFact, to_fact
 from processors.lane import LaneFold
 from processors.telling import PassedOn
 from streams.explain.heard import Heard, LeadLog
+from streams.explain.shapes import Story, as_json
 from streams.explain.stored import Stored
-from streams.explain.story import _LEAD, Story, as_json, story
+from streams.explain.story import _LEAD, story
 from tests.histories.read import Fact, History, histories
 from tests.support.fold import Lanes, Stood, agreed, lead_ids
 

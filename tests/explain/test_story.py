@@ -13,7 +13,7 @@ import pytest
 
 from streams.cli.lead import _HELP
 from streams.config import Settings
-from streams.explain.story import ClockTold, EventTold, StageTold, Story
+from streams.explain.shapes import ClockTold, EventTold, StageTold, Story
 from tests.explain.support import PERSON, at, week
 from tests.publishing.support import baton
 from tests.support.processes import free_port
