@@ -119,6 +119,15 @@ class LaneFold:
         """The lead as it stands; an empty state for one that is not known."""
         return self._memory(lead_id).state
 
+    def is_erased(self, lead_id: str) -> bool:
+        """Whether nothing personal of the lead may be kept any more."""
+        memory = self._live.get(lead_id)
+        if memory is None:
+            if self._erased.name(lead_id) is not None:
+                return True
+            memory = self._kept(lead_id)
+        return memory is not None and memory.erased_at != 0
+
     def fold(self, facts: Sequence[Fact]) -> list[RefusedByFold]:
         """Takes facts, in whatever order. Gives back those that belong into the dead letters."""
         refused: list[RefusedByFold] = []

@@ -12,7 +12,7 @@ condition keeps an import into a live lane from closing the door on its own late
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -421,6 +421,28 @@ def _folded(lead_id: str, memory: Memory, agreements: Agreements) -> tuple[State
             continue
         lifecycle.apply(lead_id, head, fact, agreements, story, _ids_before(lead_id, memory, fact))
     return head, story
+
+
+class Step(NamedTuple):
+    """What one fact of a tail did. `story` None: it was withdrawn."""
+
+    fact: Fact
+    before: State
+    after: State
+    story: Story | None
+
+
+def steps(lead_id: str, memory: Memory, agreements: Agreements) -> Iterator[Step]:
+    """The lead's tail fact by fact: for explaining. What it says follows from the same calls as what is told."""
+    head = memory.base.copied() if memory.base is not None else State()
+    head.erased_at = memory.erased_at
+    for fact in memory.tail:
+        before = head.copied()
+        story = None
+        if not (memory.withdrawn and not fact.via and _is_void(memory, fact)):
+            story = Story()
+            lifecycle.apply(lead_id, head, fact, agreements, story, _ids_before(lead_id, memory, fact))
+        yield Step(fact, before, head.copied(), story)
 
 
 def _refold(lead_id: str, memory: Memory, tail: list[Fact], agreements: Agreements) -> Outcome:

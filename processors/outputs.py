@@ -131,6 +131,7 @@ def lead_state(lead_id: str, memory: Memory, due: int | None) -> LeadState:
         "owner_kind": state.owner_kind,
         "team": state.team,
         "grade": state.grade,
+        "merged_into": None if memory.gone else state.merged_into,
         "stage_entered_at": state.stage_entered_at,
         "first_captured_at": state.first_captured_at,
         "last_received_at": memory.newest_received_at,

@@ -57,7 +57,7 @@ _INSTANCE: Final = (
     "is_test", "emitted_at",
 )  # fmt: skip
 _LEAD: Final = (
-    "lead_id", "stage", "cycle", "work_status", "source", "campaign", "owner", "owner_kind", "team", "grade",
+    "lead_id", "stage", "cycle", "work_status", "source", "campaign", "owner", "owner_kind", "team", "grade", "merged_into",
     "stage_entered_at", "first_captured_at", "last_received_at",
 )  # fmt: skip
 _JOURNEY: Final = (
@@ -131,7 +131,7 @@ def lead(record: Mapping[str, Any], at: At) -> Row:
 
 def lead_gone(lead_id: str, at: At) -> Row:
     """A LeadState without value (a tombstone of the compacted topic)."""
-    empty = (lead_id, "", 0, "", None, None, None, None, None, None, None, None, 0)
+    empty = (lead_id, "", 0, "", None, None, None, None, None, None, None, None, None, 0)
     return (*empty, None, {}, False, *_NO_JOURNEYS, *_place(at, deleted=True))
 
 

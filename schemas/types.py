@@ -486,6 +486,7 @@ class LeadState(TypedDict):
     owner_kind: str | None
     team: str | None
     grade: str | None
+    merged_into: str | None
     stage_entered_at: int | None
     first_captured_at: int | None
     last_received_at: int

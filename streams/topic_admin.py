@@ -29,17 +29,19 @@ log = structlog.get_logger(__name__)
 _DAY: Final = 86_400_000
 _LARGEST: Final = str(16 * 1024 * 1024)
 _BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
-    # 25 days: what makes an erasure within a month provable. LogAppendTime: one clock, the broker's.
+    # No record stays for more than 25 days: what makes an erasure within a month provable. A segment goes as a whole, with
+    # its newest record, so a day of segment comes on top of 24 of retention. LogAppendTime: one clock, the broker's.
     **{
         topic: {
             "message.timestamp.type": "LogAppendTime",
-            "retention.ms": str(25 * _DAY),
+            "retention.ms": str(24 * _DAY),
+            "segment.ms": str(_DAY),
             "max.message.bytes": _LARGEST,
         }
         for topic in (*INPUTS, CAMPAIGNS)
     },
-    DEAD_LETTERS: {"retention.ms": str(25 * _DAY), "max.message.bytes": _LARGEST},
-    FORWARDS: {"retention.ms": str(25 * _DAY), "max.message.bytes": _LARGEST},
+    DEAD_LETTERS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
+    FORWARDS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
     TRANSITIONS: {"retention.ms": str(25 * _DAY)},
     SLA_EVENTS: {"retention.ms": str(25 * _DAY)},
     # Compacted early, so that a restore reads little more than one record a lead.
@@ -50,6 +52,8 @@ _BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
         "min.cleanable.dirty.ratio": "0.1",
         "segment.ms": str(_DAY // 24),
         "max.compaction.lag.ms": str(_DAY // 24),
+        # A sink that was away for days still has to see which leads were erased.
+        "delete.retention.ms": str(25 * _DAY),
         "max.message.bytes": _LARGEST,
     },
     # A version stays for ever; the tombstones that would end one are never written.

@@ -10,7 +10,19 @@ import typer
 
 from streams.errors import BatonError
 
-_FAMILIES: Final = ("demo", "replay", "agreement", "publish", "importing", "worker", "sink", "store", "embedded")
+_FAMILIES: Final = (
+    "demo",
+    "replay",
+    "agreement",
+    "publish",
+    "importing",
+    "worker",
+    "sink",
+    "store",
+    "lead",
+    "erase",
+    "embedded",
+)
 """Modules of streams.cli that define `register(app)`."""
 
 

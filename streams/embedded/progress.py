@@ -5,15 +5,16 @@ Asked of the brokers and of the processes' /status, so that nothing is complete 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Settings
 from streams.errors import UnavailableError
-from streams.topics import FORWARDS, OUTPUTS, READ_BY_LANES, Topics
+from streams.topics import FORWARDS, INPUTS, OUTPUTS, Topics
 
 Ends = Mapping[tuple[str, int], int]
 """(topic without prefix, partition) -> offset after the last record that a reader of committed records can see."""
@@ -26,6 +27,12 @@ class LogEnds:
         self._brokers = settings.brokers
         self._topics = Topics(settings.topic_prefix)
         self._partitions: dict[str, int] = {}
+        self._settings = settings
+        self._reader: Consumer | None = None
+        """Reads what lanes pass on: in transactions, whose marks at the end of a partition no lane ever sees."""
+        self._read_to: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
+        """Partition of the forwards -> offset it has been read to, marks included; offset after the last record."""
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.brokers,
@@ -36,10 +43,39 @@ class LogEnds:
         )
 
     def inputs(self) -> Ends:
-        return self._ends(READ_BY_LANES)
+        return {**self._ends(INPUTS), **self.forwards()}
 
     def forwards(self) -> Ends:
-        return self._ends((FORWARDS,))
+        ends = self._ends((FORWARDS,))
+        return {(topic, number): self._record_before(number, end) for (topic, number), end in ends.items()}
+
+    def _record_before(self, number: int, end: int) -> int:
+        """Offset after the last record before `end`: what stands after it are marks of transactions."""
+        if not end or not self._settings.transactions:
+            return end
+        if self._reader is None:
+            name = self._topics.name(FORWARDS)
+            self._reader = Consumer(
+                {
+                    "bootstrap.servers": self._brokers,
+                    "group.id": f"{self._settings.group}-progress",
+                    "enable.auto.commit": False,
+                    "isolation.level": "read_committed",
+                    "enable.partition.eof": True,
+                    "log_level": 0,
+                }
+            )
+            self._reader.assign([TopicPartition(name, partition, 0) for partition in range(self._count(FORWARDS))])
+        deadline = time.monotonic() + 10
+        while self._read_to.get(number, 0) < end:
+            for message in self._reader.consume(1_000, 0.1):
+                if message.error() is None:
+                    self._seen[message.partition()] = message.offset() + 1
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    self._read_to[message.partition()] = message.offset()
+            if time.monotonic() > deadline:
+                raise UnavailableError(f"brokers {self._brokers}: topic {FORWARDS} cannot be read to its end")
+        return self._seen.get(number, 0)
 
     def outputs(self) -> Ends:
         return self._ends(OUTPUTS)
@@ -69,6 +105,8 @@ class LogEnds:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._consumer.close()
+        if self._reader is not None:
+            self._reader.close()
 
 
 def ready_lanes(workers: Sequence[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

@@ -62,7 +62,8 @@ def play(pipeline: Pipeline, job: Job, progress: Callable[[str, int], None]) -> 
     sources = [open_source(path, job.kind, job.mapping) for path in job.paths]
     played = Played()
     started = time.monotonic()
-    with Publisher(pipeline.settings, Registry(pipeline.settings.registry_url)) as publisher:
+    settings = pipeline.settings
+    with Registry(settings.registry_url) as registry, Publisher(settings, registry) as publisher:
         try:
             for source in sources:
                 _publish(pipeline, publisher, source, job, played, progress, started)

@@ -85,6 +85,8 @@ class Batch:
     rows: dict[str, list[Row]] = field(default_factory=dict)
     """Table name -> rows, by partition in the order of their offsets."""
     refused: int = 0
+    erased: list[str] = field(default_factory=list)
+    """Leads whose state was given up: their personal rows go."""
 
 
 class Reader:
@@ -126,7 +128,9 @@ class Reader:
             key = message.key()
             if partition.topic != STATES or key is None or key == LANE_KEY:
                 return
-            table, row = rows.LEADS, rows.lead_gone(key.decode("utf-8", "replace"), at)
+            lead_id = key.decode("utf-8", "replace")
+            batch.erased.append(lead_id)
+            table, row = rows.LEADS, rows.lead_gone(lead_id, at)
         else:
             try:
                 name, record = self._decoder.decode(value)

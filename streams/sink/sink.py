@@ -197,6 +197,7 @@ class Sink:
             self._positions[name, number] = partition.start
         self._consumer.assign([TopicPartition(name, number, self._positions[name, number]) for name, number in wanted])
         self._wanted = None
+        self._until_done("erasures", self._writer.forget_missed)
         log.info("sink positioned", partitions=len(wanted))
 
     def _everything(self) -> list[Place]:
@@ -261,6 +262,9 @@ class Sink:
         self._flying = self._take_pending()
         taken = [(self._partitions[place], messages) for place, messages in self._flying.items()]
         batch = self._until_done("schemas", lambda: self._reader.read(taken))
+        if batch.erased:
+            # Before the mark that says so: a sink that is killed in between reads the erasure again.
+            self._until_done("erasures", lambda: self._writer.forget(batch.erased))
         for table, rows in batch.rows.items():
             for start in range(0, len(rows), MOST_ROWS):
                 self._until_done(

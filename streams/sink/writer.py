@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from processors import rows
 from processors.rows import Row, Table
 from streams.config import Settings
+from streams.erasure import rows as erasures
 from streams.errors import BatonError
 from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
 from streams.sink import origins as topics
@@ -44,6 +45,14 @@ class Writer:
 
     def held(self, table: Table, origin: topics.Origin) -> dict[int, int]:
         return self._answered(lambda: topics.held(self.client, table, origin))  # type: ignore[no-any-return]
+
+    def forget(self, leads: Sequence[str]) -> None:
+        """Takes the personal rows of erased leads out of the store."""
+        self._answered(lambda: erasures.forget(self.client, leads))
+
+    def forget_missed(self) -> None:
+        """Likewise of leads whose erasure the sink did not see: it was away for longer than Kafka keeps tombstones."""
+        self._answered(lambda: erasures.forget(self.client, erasures.missed(self.client)))
 
     def token(self) -> str:
         """A new one for each insert; the same one for each attempt at it."""

@@ -156,6 +156,7 @@ class Lane:
         bound = min(bounds) if bounds else None
         facts = []
         batches = []
+        unreadable: list[Refused] = []
         for index, topic in enumerate(INPUTS):
             records, arrivals = self.queues[index].take(bound)
             batches.append(records)
@@ -163,7 +164,7 @@ class Lane:
                 continue
             taken = self._intake.take(index, records, arrivals, self.clock.now)
             facts += taken.facts
-            self._letters += taken.refused
+            unreadable += taken.refused
             for refused in taken.refused:
                 self.fold.counters[f"dead_letters.{refused.letter['reason']}"] += 1
             self.positions[index] = records[-1].offset + 1
@@ -175,6 +176,7 @@ class Lane:
             facts.sort(key=lambda fact: fact.received_at)
             for refusal in self.fold.fold(facts):
                 self._refuse(refusal, batches)
+        self._letters += [self._without_bytes(refused) for refused in unreadable]
         done += self._take_forwards()
         for index, topic in enumerate(INPUTS):
             end = ends[index]
@@ -212,10 +214,19 @@ class Lane:
         if record is None:
             record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
-        elif reason == "refused_erased":
+        elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
             record = self._intake.without_person(record)
         self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
         self.fold.counters[f"dead_letters.{reason}"] += 1
+
+    def _without_bytes(self, refused: Refused) -> Refused:
+        """A letter of an erased lead keeps no bytes: nobody can tell where in them the person stands."""
+        letter = refused.letter
+        lead_id = letter["lead_id"]
+        if lead_id is None or not self.fold.is_erased(lead_id):
+            return refused
+        detail = f"{letter['detail']}; the bytes are left out: the lead was erased"
+        return refused._replace(letter={**letter, "value": None, "headers": [], "detail": detail})
 
     def batch(self) -> Batch:
         """Everything said and changed since the last batch, encoded, with where the lane then stands."""

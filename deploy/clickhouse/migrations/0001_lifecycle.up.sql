@@ -113,6 +113,7 @@ CREATE TABLE IF NOT EXISTS leads
     owner_kind LowCardinality(Nullable(String)) COMMENT 'person or queue',
     team LowCardinality(Nullable(String)) COMMENT 'Team now',
     grade LowCardinality(Nullable(String)) COMMENT 'Grade now',
+    merged_into Nullable(String) COMMENT 'The lead that this one has merged into',
     stage_entered_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the stage was entered',
     first_captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured',
     last_received_at DateTime64(3, 'UTC') COMMENT 'Newest received_at of the lead',

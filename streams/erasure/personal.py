@@ -1,0 +1,85 @@
+"""What the store holds about people, column by column: the one place that says it. Pure; may not import I/O.
+
+A test compares this with the migrations: a column that is not classified here fails it. Whoever adds a table decides here
+whether its rows go when a lead is erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Kind(StrEnum):
+    """What a column says, and why it may stay or must go."""
+
+    PROFILE = "profile"
+    """Of one lead as it stands: the row goes with the lead."""
+    PSEUDONYM = "pseudonym"
+    """An id of a lead, an event or an opportunity. It links to nobody once the profile and the upstream record are gone."""
+    STORY = "story"
+    """What happened, when and from which source; without the profile it is about nobody."""
+    STAFF = "staff"
+    """Who works leads: employees, not leads."""
+    RECORD = "record"
+    """Where the row came from: topic, offset, version; and what Baton itself does."""
+
+
+class Personal(NamedTuple):
+    """A table whose rows of an erased lead go. Both are SQL written here, never data."""
+
+    lead: str
+    """Column that names the lead."""
+    stays: str
+    """Condition of the rows that may stay: marks that hold the lead id and nothing else."""
+
+
+PERSONAL: Final[Mapping[str, Personal]] = {"leads": Personal("lead_id", "deleted")}
+"""Table -> which of its rows go when their lead is erased."""
+
+_PLACE: Final = "topic_id partition offset version deleted"
+
+COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
+    "leads": {
+        Kind.PROFILE: "stage cycle work_status source campaign owner owner_kind team grade stage_entered_at "
+        "first_captured_at last_received_at next_deadline refusals is_test cycles",
+        Kind.PSEUDONYM: "lead_id merged_into",
+        Kind.RECORD: _PLACE,
+    },
+    "lead_transitions": {
+        Kind.PSEUDONYM: "transition_id lead_id event_id",
+        Kind.STORY: "change cycle sequence from_stage to_stage entered_at event_type source_system entered_by implied "
+        "confirmed disputed source campaign grade reason is_test",
+        Kind.STAFF: "owner team",
+        Kind.RECORD: f"agreement_version emitted_at {_PLACE}",
+    },
+    "sla_instances": {
+        Kind.PSEUDONYM: "instance_id lead_id start_event_id satisfied_by ended_by",
+        Kind.STORY: "kind policy verdict cycle start_source_system start_event_type started_at deadline breached_at "
+        "satisfied_at ended_at end elapsed_ms overrun_ms late_evidence notify rung target_ms budget_ms paused_ms moves grade "
+        "source is_test",
+        Kind.STAFF: "owner team",
+        Kind.RECORD: f"agreement_version calendar emitted_at {_PLACE}",
+    },
+    "dead_letters": {
+        Kind.PSEUDONYM: "lead_id",
+        Kind.STORY: "reason detail",
+        Kind.RECORD: "origin_topic origin_partition origin_offset origin_timestamp schema_id failed_at worker_version "
+        + _PLACE,
+    },
+    "lanes": {Kind.RECORD: f"lane clock positions reached counters worker_version {_PLACE}"},
+    "output_topics": {Kind.RECORD: "name topic_id generation first_seen_at"},
+}
+"""Table -> kind -> its columns. Of a nested column its first name. Not here: `migrations`, their own ledger."""
+
+
+def kinds(table: str) -> dict[str, Kind]:
+    """Column -> kind. Raises ValueError where one stands twice."""
+    found: dict[str, Kind] = {}
+    for kind, names in COLUMNS[table].items():
+        for name in names.split():
+            if name in found:
+                raise ValueError(f"{table}.{name} is classified twice")
+            found[name] = kind
+    return found

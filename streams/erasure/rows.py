@@ -1,0 +1,66 @@
+"""The rows of erased leads in the store: takes them out, and counts those that are left.
+
+Rows are deleted by a mutation (ALTER TABLE ... DELETE), which rewrites the parts they stand in: nothing of them is left on
+disk, as it would be for a while after a lightweight DELETE. The store writes the mutation down before it answers and
+carries it out by itself, also after a crash. Deleting again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from streams.erasure.personal import PERSONAL
+from streams.store.client import Client
+
+_AT_ONCE: Final = 500
+"""Lead ids of one statement: they travel in its address."""
+_ERASED: Final = "SELECT lead_id FROM lead_transitions FINAL WHERE to_stage = 'erased'"
+
+
+def forget(client: Client, leads: Iterable[str]) -> None:
+    """Deletes every personal row of the leads."""
+    ids = sorted(set(leads))
+    for start in range(0, len(ids), _AT_ONCE):
+        for table, rule in PERSONAL.items():
+            client.command(
+                f"ALTER TABLE {table} DELETE WHERE {rule.lead} IN {{ids:Array(String)}} AND NOT ({rule.stays})",
+                parameters={"ids": ids[start : start + _AT_ONCE]},
+            )
+
+
+def missed(client: Client) -> list[str]:
+    """Erased leads that still have personal rows, whatever the reason."""
+    suspects: set[str] = set()
+    for table, rule in PERSONAL.items():
+        # Without FINAL: a row that a newer one hides is still there, and a cheap look tells that mostly none is.
+        answer = client.query(
+            f"SELECT DISTINCT {rule.lead} FROM {table} WHERE NOT ({rule.stays}) "  # noqa: S608  # no data in it
+            f"AND {rule.lead} IN (SELECT lead_id FROM lead_transitions WHERE to_stage = 'erased')"
+        )
+        suspects.update(lead for (lead,) in answer.result_rows)
+    return _erased(client, sorted(suspects))
+
+
+def _erased(client: Client, leads: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for start in range(0, len(leads), _AT_ONCE):
+        answer = client.query(
+            f"SELECT DISTINCT lead_id FROM ({_ERASED} AND lead_id IN {{ids:Array(String)}})",  # noqa: S608
+            parameters={"ids": leads[start : start + _AT_ONCE]},
+        )
+        found += [lead for (lead,) in answer.result_rows]
+    return found
+
+
+def left(client: Client) -> dict[str, dict[str, int]]:
+    """Erased lead -> table -> personal rows that are still there. A lead without any does not appear."""
+    counts: dict[str, dict[str, int]] = {}
+    for table, rule in PERSONAL.items():
+        answer = client.query(
+            f"SELECT {rule.lead}, count() FROM {table} WHERE NOT ({rule.stays}) "  # noqa: S608
+            f"AND {rule.lead} IN ({_ERASED}) GROUP BY {rule.lead}"
+        )
+        for lead, count in answer.result_rows:
+            counts.setdefault(lead, {})[table] = count
+    return counts
