@@ -34,7 +34,7 @@ def render(snapshot: Snapshot) -> RenderableType:
     body.add_row(
         _panel("Funnel: leads that ever reached a stage, and stand there now", _funnel(snapshot)),
         Group(
-            _panel("Clocks: first response", _clocks(snapshot)),
+            _panel("Clocks of all promises", _clocks(snapshot)),
             _panel("Latest breaches", _breaches(snapshot.breaches)),
         ),
     )

@@ -76,14 +76,14 @@ def excepted(records: Sequence[Any], *, floods: bool = False) -> bool:
             united = set().union(pair, *(group.get(lead_id, set()) for lead_id in pair))
             group |= dict.fromkeys(united, united)
     erased = [record for record in records if record.name == "LeadErased"]
-    known = {(record.event["lead_id"], record.event["event_id"]): record.event["occurred_at"] for record in records}
+    known = {(record.event["lead_id"], record.event["event_id"]): record.received_at for record in records}
     return any(
         record.received_at > erasure.received_at
         and (
             (
                 record.name == "FactWithdrawn"
                 and known.get((record.event["lead_id"], record.event["withdrawn_event_id"]), 2**63)
-                <= erasure.event["occurred_at"]
+                <= erasure.received_at
             )
             or (floods and record.name == "TouchRecorded")
             or max(record.event["occurred_at"], record.received_at - 72 * HOUR) <= erasure.event["occurred_at"]
