@@ -147,10 +147,12 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
 ) -> None:
     live = settings_for(cluster, f"{topic_prefix}live-", agreement=agreement, grace=0.5, clock_margin=0.2)
     upstream = Upstream(live)
+    raised: dict[str, int] = {}
     with running(live, tmp_path, "live") as worker:
         for number in range(60):
             lead = f"lead-{number}"
-            upstream.say("LeadCaptured", lead, hand_raise=True)
+            raised[lead] = now()
+            upstream.say("LeadCaptured", lead, at=raised[lead], hand_raise=True)
             if number % 2:
                 upstream.say("LeadQualified", lead)
             if number % 5 == 1:
@@ -158,21 +160,22 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
             if number % 3 == 0 and number >= 10:
                 # Of a lead that came a second ago, or so long ago that it has been announced.
                 upstream.say("TouchRecorded", f"lead-{number - 10}", outcome="connected", event_id=f"touch-{number}")
-            if number % 7 == 6:
-                # Logged four seconds after it was done: some of these take an announced breach back.
-                earlier = f"lead-{max(0, number - 45)}"
-                upstream.say("TouchRecorded", earlier, at=now() - 6_000, outcome="replied", event_id=f"late-{number}")
             if number % 4 == 3:
                 upstream.say("LeadAssigned", lead, owner=f"rep-{number % 3}")
             upstream.flush()
-            time.sleep(0.2)
-        end = now() + 15_000
+            time.sleep(0.12)
+        # Calls that were made in time and are logged when the breach has been announced take it back.
+        announced = eventually(lambda: [lead for lead, _ in breached(read_outputs(live))][2:], 60)
+        for lead in announced[:5]:
+            upstream.say("TouchRecorded", lead, at=raised[lead] + 1_500, outcome="replied", event_id=f"late-{lead}")
+        upstream.flush()
+        end = now() + 9_000
         eventually(lambda: min(lane["clock"] for lane in worker.lanes().values()) > end, 60)
     told = read_outputs(live)
     upstream.close()
     kinds = Counter(item["kind"] for item in told["SlaEvent"])
-    assert kinds["breached"] > 20
-    assert kinds["breach_retracted"] > 0
+    assert kinds["breached"] > 10
+    assert kinds["breach_retracted"] >= len(announced[:5])
 
     again = settings_for(cluster, f"{topic_prefix}replay-", agreement=agreement, clock=ClockMode.EVENT, grace=0.5)
     copy_inputs(live, again)
@@ -188,9 +191,9 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
 
 
 def test_a_worker_that_was_stopped_past_every_deadline_accuses_nobody_who_answered(
-    cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
 ) -> None:
-    settings = settings_for(cluster, topic_prefix, agreement=agreement, grace=0.5, clock_margin=0.2)
+    settings = settings_for(real_cluster, topic_prefix, agreement=agreement, grace=0.5, clock_margin=0.2)
     upstream = Upstream(settings)
     with running(settings, tmp_path, "before"):
         upstream.say("LeadCaptured", "lead-first", hand_raise=True)
@@ -208,11 +211,11 @@ def test_a_worker_that_was_stopped_past_every_deadline_accuses_nobody_who_answer
     # What is dated a day ahead must not drag the clock along.
     upstream.say("TouchRecorded", "lead-elsewhere", at=now() + 23 * 3_600_000)
     upstream.flush()
-    time.sleep(20)  # no worker runs; every deadline passes
+    time.sleep(10)  # no worker runs; every deadline passes
     with running(settings, tmp_path, "after") as worker:
         eventually(lambda: len(breached(read_outputs(settings))) >= 100, 60)
         reached = now()
-        eventually(lambda: min(lane["clock"] for lane in worker.lanes().values()) > reached, 30)
+        eventually(lambda: min(lane["clock"] for lane in worker.lanes().values()) > reached, 90)
         paged = counted(worker.metrics())
     told = breached(read_outputs(settings))
     upstream.close()
@@ -221,28 +224,28 @@ def test_a_worker_that_was_stopped_past_every_deadline_accuses_nobody_who_answer
 
 
 def test_touches_behind_a_busy_topic_and_idle_topics_raise_no_alarm(
-    cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
 ) -> None:
     """Leads come all the time; touches and opportunities mostly do not. What was answered in time is never announced."""
-    settings = settings_for(cluster, topic_prefix, agreement=agreement, grace=0.5, clock_margin=0.2)
+    settings = settings_for(real_cluster, topic_prefix, agreement=agreement, grace=0.5, clock_margin=0.2)
     upstream = Upstream(settings)
     raised: dict[str, int] = {}
     with running(settings, tmp_path) as worker:
-        for number in range(120):
+        for number in range(80):
             raised[f"lead-{number}"] = now()
             upstream.say("LeadCaptured", f"lead-{number}", at=raised[f"lead-{number}"], hand_raise=True)
             if number >= 20 and number % 2 == 0:
                 upstream.say("TouchRecorded", f"lead-{number - 20}", outcome="connected")
             upstream.flush()
             time.sleep(0.1)
-        for number in range(100, 120, 2):
+        for number in range(60, 80, 2):
             upstream.say("TouchRecorded", f"lead-{number}", outcome="connected")
         upstream.flush()
-        eventually(lambda: len(breached(read_outputs(settings))) >= 60, 30)
+        eventually(lambda: len(breached(read_outputs(settings))) >= 40, 30)
         reached = now()
-        eventually(lambda: min(lane["clock"] for lane in worker.lanes().values()) > reached, 30)
+        eventually(lambda: min(lane["clock"] for lane in worker.lanes().values()) > reached, 90)
         paged = counted(worker.metrics())
     upstream.close()
     told = breached(read_outputs(settings))
     assert sorted(told) == sorted((lead, at + 4_000) for lead, at in raised.items() if int(lead[5:]) % 2)
-    assert paged == 60
+    assert paged == 40
