@@ -91,7 +91,7 @@ def table(rows: list[Row]) -> Table:
         title="Faults on real processes", caption="Waits in seconds; refused: records written and never visible"
     )
     for name in ("fault", "events", "alerts", "lost", "doubled", "false alerts", "wrong"):
-        shown.add_column(name, justify="left" if name == "fault" else "right")
+        shown.add_column(name, justify="left" if name == "fault" else "right", no_wrap=True)
     for name in ("longest stall", "of the store", "refused"):
         shown.add_column(name, justify="right")
     shown.add_column("")
@@ -111,6 +111,8 @@ def main(
 ) -> None:
     """Breaks a running pipeline in every way and shows what became of it."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)
     faults = [fault for fault in FAULTS if not only or any(part in fault.name for part in only)]
     rows = []
     with tempfile.TemporaryDirectory(prefix="baton-chaos-") as scratch:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from tests.oracle.records import Record
 from tests.oracle.walk import LeadStory, tell
-from tests.support.fold import canonical, lead_ids
+from tests.support.fold import canonical
 
 _STATE: Final = (
     "stage", "cycle", "owner", "owner_kind", "team", "grade", "work_status", "source", "campaign", "first_captured_at",
@@ -63,7 +63,9 @@ def judge(
     """`outputs`: by record name, everything that a read_committed consumer sees of the output topics."""
     verdict = Verdict(events=len(received))
     clocks = {item["lane"]: item["clock"] for item in _ordered(outputs["LanePosition"])}
-    stories = _stories(received, clocks, agreements)
+    stories = _stories(
+        received, clocks, agreements, {item["lead_id"]: item["_partition"] for item in outputs["LeadState"]}
+    )
     verdict.leads = len(stories)
     said = _Said(outputs, verdict)
     for lead_id, story in stories.items():
@@ -112,26 +114,35 @@ def _ordered(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _stories(
-    received: Sequence[Received], clocks: Mapping[int, int], agreements: Sequence[Mapping[str, Any]]
+    received: Sequence[Received],
+    clocks: Mapping[int, int],
+    agreements: Sequence[Mapping[str, Any]],
+    said: Mapping[str, int],
 ) -> dict[str, LeadStory]:
-    """The oracle's, of each lead at the clock of its lane. Leads that merge are told together."""
-    lanes: dict[str, int] = {}
+    """The oracle's, of each lead at the clock of its lane. Leads that merge are told together.
+
+    `said`: on which lane something was said of a lead; of one that others merged into and that has no record of its own
+    nothing else tells the lane.
+    """
+    lanes = dict(said)
     by_lead: dict[str, list[Record]] = defaultdict(list)
     group: dict[str, set[str]] = {}
     for record, lane in received:
         lead_id = record.event["lead_id"]
         lanes[lead_id] = lane
         by_lead[lead_id].append(record)
-        named = {lead_id, record.event["into"]} if record.name == "LeadMerged" else {lead_id}
+        named = {lead_id}
+        if record.name == "LeadMerged":
+            named.add(record.event["into"])
+            lanes.setdefault(record.event["into"], lane)
         united = set().union(named, *(group.get(name, ()) for name in named))
         group |= dict.fromkeys(united, united)
     out: dict[str, LeadStory] = {}
-    for united in {id(members): members for members in group.values()}.values():
-        records = [record for lead_id in united for record in by_lead[lead_id]]
-        for lane in {lanes[lead_id] for lead_id in united if lead_id in lanes}:
-            told = tell(records, agreements, now=clocks[lane])
-            out |= {lead_id: told[lead_id] for lead_id in united if lanes.get(lead_id) == lane and lead_id in told}
-    assert out.keys() >= set(lead_ids(record for record, _ in received)) & lanes.keys()
+    for lane in set(lanes.values()):
+        here = {lead_id for lead_id, own in lanes.items() if own == lane}
+        named = set().union(*(group.get(lead_id, {lead_id}) for lead_id in here))
+        told = tell([record for lead_id in named for record in by_lead[lead_id]], agreements, now=clocks[lane])
+        out |= {lead_id: told[lead_id] for lead_id in here if lead_id in told}
     return out
 
 

@@ -33,13 +33,13 @@ _AGO: Final = 45 * DAY
 _LIVE_POLICIES: Final[Mapping[str, Any]] = {
     "assignment": {"targets": "2 s"},
     "acceptance": {"targets": "8 s"},
-    "first_response": {"targets": {"hot": "3 s", "warm": "6 s", "cold": "12 s"}},
-    "owner_response": {"targets": {"hot": "3 s", "warm": "6 s", "cold": "12 s"}},
+    "first_response": {"targets": {"hot": "3 s", "warm": "6 s", "cold": "9 s"}},
+    "owner_response": {"targets": {"hot": "3 s", "warm": "6 s", "cold": "9 s"}},
     "cadence": {"targets": "10 s", "attempts": 3},
     "qualification": {"targets": "10 s"},
     "next_response": {"targets": "4 s"},
-    "stage_age": {"targets": {"inquiry": "6 s", "mql": "8 s", "sal": "12 s"}},
-    "inactivity": {"targets": {"sal": "5 s", "sql": "8 s", "opportunity": "12 s"}},
+    "stage_age": {"targets": {"inquiry": "6 s", "mql": "8 s", "sal": "9 s"}},
+    "inactivity": {"targets": {"sal": "5 s", "sql": "8 s", "opportunity": "9 s"}},
 }
 
 
@@ -48,7 +48,7 @@ def agreement_now() -> dict[str, Any]:
     since = datetime.now(UTC) - timedelta(hours=30)
     return {
         **QUICK, "version": "live", "effective_from": since.isoformat(timespec="seconds"), "policies": _LIVE_POLICIES,
-        "cooldowns": {"no_budget": "5 s"}, "ladder": [50, 100, 200],
+        "cooldowns": {"no_budget": "5 s"}, "ladder": [50, 100],
     }  # fmt: skip
 
 

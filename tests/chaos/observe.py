@@ -25,6 +25,8 @@ from tests.oracle.records import Record
 
 _WARM: Final = 5.0
 """Seconds that pass before waits are measured: a process that has just started is not what is asked about."""
+_PATIENCE: Final = 60.0
+"""Seconds for brokers that may just have been started again."""
 _TABLES: Final = {
     "lead_transitions": "lead_id, transition_id",
     "sla_instances": "lead_id, instance_id",
@@ -66,10 +68,10 @@ def read_all(settings: Settings, topics: tuple[str, ...], take: Callable[[Any], 
         names = [Topics(settings.topic_prefix).name(topic) for topic in topics]
         waiting = {(name, number) for name in names for number in _partitions(consumer, name)}
         consumer.assign([TopicPartition(name, number, 0) for name, number in waiting])
+        deadline = time.monotonic() + _PATIENCE
         while waiting:
-            messages = consumer.consume(1000, 20)
-            assert messages, f"no answer for {sorted(waiting)}"
-            for message in messages:
+            assert time.monotonic() < deadline, f"no answer for {sorted(waiting)}"
+            for message in consumer.consume(1000, 0.2):  # it waits for the thousand as long as it may
                 if (error := message.error()) is None:
                     take(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
@@ -105,6 +107,19 @@ def refused(settings: Settings) -> int:
 
         read_all(settings, OUTPUTS, take, isolation)
     return counted["read_uncommitted"] - counted["read_committed"]
+
+
+def unfinished(settings: Settings, lanes: set[int]) -> int:
+    """Records of the output topics that are written and wait for their transactions, in these lanes."""
+    counted = 0
+    for isolation, sign in (("read_uncommitted", 1), ("read_committed", -1)):
+        consumer = _consumer(settings, isolation)
+        for topic in OUTPUTS:
+            name = Topics(settings.topic_prefix).name(topic)
+            for lane in lanes:
+                counted += sign * int(consumer.get_watermark_offsets(TopicPartition(name, lane), timeout=10)[1])
+        consumer.close()
+    return counted
 
 
 def ends(settings: Settings, topics: tuple[str, ...]) -> dict[tuple[str, int], int]:

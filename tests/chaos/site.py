@@ -5,7 +5,6 @@ One `Ground` (brokers, registry) carries one `Site` after the other: each has it
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import threading
@@ -207,7 +206,6 @@ class Site:
                 child.kill()
         if self._mounted:
             subprocess.run(["umount", str(self.store_folder)], check=True, capture_output=True, timeout=10)
-        shutil.rmtree(self.store_folder, ignore_errors=True)
 
     def logged(self, worker: str) -> str:
         return self.workers[worker].child.output()
