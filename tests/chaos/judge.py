@@ -20,7 +20,8 @@ _STATE: Final = (
     "stage", "cycle", "owner", "owner_kind", "team", "grade", "work_status", "source", "campaign", "first_captured_at",
     "stage_entered_at",
 )  # fmt: skip
-_BREACHED: Final = frozenset({"breached_open", "late_met", "breached_ended"})
+_GRACE: Final = 2_000
+"""Milliseconds: the settings' default."""
 _AT_ITS_OWN_TIME: Final = frozenset({"_offset", "_partition", "emitted_at", "notify"})
 """What may differ between two statements of the same."""
 
@@ -73,7 +74,7 @@ def judge(
     for lead_id in (said.transitions.keys() | said.instances.keys()) - stories.keys():
         verdict.wrong += 1
         verdict.say("a lead that nobody knows", lead_id)
-    _alerts(outputs["SlaEvent"], stories, verdict)
+    _alerts(outputs["SlaEvent"], received, agreements, verdict)
     return verdict
 
 
@@ -183,7 +184,8 @@ class _Said:
 
     @staticmethod
     def _again(what: str, item: Mapping[str, Any], before: Mapping[str, Any] | None, verdict: Verdict) -> None:
-        if before is not None and _content(item) == _content(before):
+        # A clock may be amended in what no field shows.
+        if before is not None and _content(item) == _content(before) and item.get("kind") != "amended":
             verdict.doubled += 1
             verdict.say(f"{what} said twice", item)
 
@@ -222,26 +224,30 @@ def _first_difference(right: Any, told: Any) -> str:
     return f"not told {missing[:1]}, told instead {more[:1]}"
 
 
-def _alerts(events: Iterable[Mapping[str, Any]], stories: Mapping[str, LeadStory], verdict: Verdict) -> None:
-    """Of what people were told: whether it was true when it fell due, by all that had been received by then."""
-    final = {
-        (lead_id, one.policy, one.start_source_system, one.start_event_id): one
-        for lead_id, story in stories.items()
-        for one in story.instances
-    }
+def _alerts(
+    events: Iterable[Mapping[str, Any]],
+    received: Sequence[Received],
+    agreements: Sequence[Mapping[str, Any]],
+    verdict: Verdict,
+) -> None:
+    """Of what people were told: whether it was true by all that had been received when it fell due, grace included.
+
+    Only leads that live now notify; their clocks run around the clock, unpaused, and none of them merges.
+    """
+    by_lead: dict[str, list[Record]] = defaultdict(list)
+    for record, _ in received:
+        by_lead[record.event["lead_id"]].append(record)
     for item in events:
         if item["kind"] not in ("rung", "breached") or not item["notify"]:
             continue
         verdict.alerts += 1
-        one = final.get((item["lead_id"], item["policy"], item["start_source_system"], item["start_event_id"]))
-        if one is not None and item["rung"] >= 100:
-            true = one.verdict in _BREACHED or one.late_evidence
-        elif one is not None:
-            due = item["started_at"] + item["budget_ms"] * item["rung"] // 100
-            over = one.satisfied_at if one.satisfied_at is not None else one.ended_at
-            true = over is None or over >= due
-        else:
-            true = False
-        if not true:
+        due = item["started_at"] + item["budget_ms"] * item["rung"] // 100
+        known = [record for record in by_lead[item["lead_id"]] if record.received_at <= due + _GRACE]
+        story = tell(known, agreements, now=due + _GRACE).get(item["lead_id"])
+        same = ("policy", "start_source_system", "start_event_id")
+        told = [] if story is None else story.instances
+        one = next((one for one in told if all(getattr(one, name) == item[name] for name in same)), None)
+        over = None if one is None else one.satisfied_at if one.satisfied_at is not None else one.ended_at
+        if one is None or (over is not None and (over <= due if item["rung"] >= 100 else over < due)):
             verdict.false_alerts += 1
             verdict.say("false alert", (dict(item), one))

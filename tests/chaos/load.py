@@ -48,7 +48,7 @@ def agreement_now() -> dict[str, Any]:
     since = datetime.now(UTC) - timedelta(hours=30)
     return {
         **QUICK, "version": "live", "effective_from": since.isoformat(timespec="seconds"), "policies": _LIVE_POLICIES,
-        "cooldowns": {"no_budget": "5 s"}, "ladder": [50, 100],
+        "cooldowns": {"no_budget": "5 s"}, "teams": {"north": {}, "overseas": {}}, "ladder": [50, 100],
     }  # fmt: skip
 
 

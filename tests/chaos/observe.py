@@ -61,14 +61,20 @@ def decoder(settings: Settings) -> Decoder:
     return made
 
 
-def read_all(settings: Settings, topics: tuple[str, ...], take: Callable[[Any], None], isolation: str) -> None:
+def read_all(
+    settings: Settings,
+    topics: tuple[str, ...],
+    take: Callable[[Any], None],
+    isolation: str,
+    patience: float = _PATIENCE,
+) -> None:
     """Every record of the topics that stands there now."""
     consumer = _consumer(settings, isolation)
     try:
         names = [Topics(settings.topic_prefix).name(topic) for topic in topics]
         waiting = {(name, number) for name in names for number in _partitions(consumer, name)}
         consumer.assign([TopicPartition(name, number, 0) for name, number in waiting])
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         while waiting:
             assert time.monotonic() < deadline, f"no answer for {sorted(waiting)}"
             for message in consumer.consume(1000, 0.2):  # it waits for the thousand as long as it may

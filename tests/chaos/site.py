@@ -171,15 +171,24 @@ class Site:
         """Until every lane has durably read its inputs to the end, and nobody has anything more to say."""
         wanted = observe.ends(self.settings, INPUTS)
 
-        def read() -> bool:
+        def behind() -> dict[str, tuple[int, int]]:
+            """Inputs that are not read to their ends: how far they are, and how far it is."""
             at: dict[tuple[str, int], int] = {}
             for worker in self.workers.values():
                 if worker.child.running:
                     for number, lane in worker.lanes().items():
                         at |= {(topic, number): offset for topic, offset in lane["positions"].items()}
-            return all(at.get(place, -1) >= offset for place, offset in wanted.items())
+            return {
+                f"{topic}-{number}": (at.get((topic, number), -1), offset)
+                for (topic, number), offset in wanted.items()
+                if at.get((topic, number), -1) < offset
+            }
 
-        eventually(read, timeout, interval=0.3)
+        try:
+            eventually(lambda: not behind(), timeout, interval=0.3)
+        except AssertionError:
+            lanes = {name: worker.status().get("lanes") for name, worker in self.workers.items()}
+            raise AssertionError(f"not read {timeout:g} s after the load: {behind()}; {lanes}") from None
         quiet: list[tuple[float, object]] = []
 
         def silent() -> bool:
