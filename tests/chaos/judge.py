@@ -230,7 +230,8 @@ def _alerts(
     agreements: Sequence[Mapping[str, Any]],
     verdict: Verdict,
 ) -> None:
-    """Of what people were told: whether it was true by all that had been received when it fell due, grace included.
+    """Of what people were told: whether it was true by all that had been received when it fell due, grace included, or,
+    where its start was received later than that, when it was told.
 
     Only leads that live now notify; their clocks run around the clock, unpaused, and none of them merges.
     """
@@ -242,12 +243,21 @@ def _alerts(
             continue
         verdict.alerts += 1
         due = item["started_at"] + item["budget_ms"] * item["rung"] // 100
-        known = [record for record in by_lead[item["lead_id"]] if record.received_at <= due + _GRACE]
-        story = tell(known, agreements, now=due + _GRACE).get(item["lead_id"])
-        same = ("policy", "start_source_system", "start_event_id")
-        told = [] if story is None else story.instances
-        one = next((one for one in told if all(getattr(one, name) == item[name] for name in same)), None)
-        over = None if one is None else one.satisfied_at if one.satisfied_at is not None else one.ended_at
-        if one is None or (over is not None and (over <= due if item["rung"] >= 100 else over < due)):
+        records = by_lead[item["lead_id"]]
+        times = [at for at in (due + _GRACE, item["emitted_at"]) if due + _GRACE <= at <= item["emitted_at"]]
+        if not any(_true_at(at, due, item, records, agreements) for at in times):
             verdict.false_alerts += 1
-            verdict.say("false alert", (dict(item), one))
+            verdict.say("false alert", dict(item))
+
+
+def _true_at(
+    at: int, due: int, item: Mapping[str, Any], records: Iterable[Record], agreements: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether what was received up to `at` tells of that clock, and of nothing that met or ended it before `due`."""
+    known = [record for record in records if record.received_at <= at]
+    story = tell(known, agreements, now=at).get(item["lead_id"])
+    for one in () if story is None else story.instances:
+        if all(getattr(one, name) == item[name] for name in ("policy", "start_source_system", "start_event_id")):
+            over = one.satisfied_at if one.satisfied_at is not None else one.ended_at
+            return over is None or over > due or (over == due and item["rung"] < 100)
+    return False
