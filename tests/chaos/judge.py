@@ -230,8 +230,8 @@ def _alerts(
     agreements: Sequence[Mapping[str, Any]],
     verdict: Verdict,
 ) -> None:
-    """Of what people were told: whether it was true by all that had been received when it fell due, grace included, or,
-    where its start was received later than that, when it was told.
+    """Of what people were told: whether it was true by all that had been received when it fell due, grace included; or,
+    where something it rests on was received later than that, by what had been received then, or when it was told.
 
     Only leads that live now notify; their clocks run around the clock, unpaused, and none of them merges.
     """
@@ -244,8 +244,11 @@ def _alerts(
         verdict.alerts += 1
         due = item["started_at"] + item["budget_ms"] * item["rung"] // 100
         records = by_lead[item["lead_id"]]
-        times = [at for at in (due + _GRACE, item["emitted_at"]) if due + _GRACE <= at <= item["emitted_at"]]
-        if not any(_true_at(at, due, item, records, agreements) for at in times):
+        start = (item["start_source_system"], item["start_event_id"])
+        begun = [one.received_at for one in records if (one.event["source_system"], one.event["event_id"]) == start]
+        times = {at for at in (due + _GRACE, *begun, item["emitted_at"]) if at >= due + _GRACE}
+        early = item["emitted_at"] < due + _GRACE
+        if early or not any(_true_at(at, due, item, records, agreements) for at in times):
             verdict.false_alerts += 1
             verdict.say("false alert", dict(item))
 

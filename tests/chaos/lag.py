@@ -67,7 +67,7 @@ def _unanswered(lead: int) -> bool:
 
 def _events(leads: int, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every lead's first event, then every lead's second, and so on: always in the order of time."""
-    known: dict[tuple[str, int], dict[str, Any]] = {}
+    shapes: dict[int, dict[str, Any]] = {}
     for number in range(_EACH):
         for lead in range(leads):
             if number == 0:
@@ -77,7 +77,9 @@ def _events(leads: int, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
             else:
                 name, fields = _OTHERS[number % len(_OTHERS)]
             at = start + (number * leads + lead) * _SPAN // (leads * _EACH)
-            shape = known.setdefault((name, number), dict(record(name, 0, "", **fields).event))
+            shape = shapes.get(id(fields))
+            if shape is None:
+                shape = shapes[id(fields)] = dict(record(name, 0, "", **fields).event)
             yield name, {**shape, "event_id": str(number), "lead_id": f"lead-{lead}", "occurred_at": at}
 
 
