@@ -1,7 +1,7 @@
 """`python -m tests.chaos.lag`: a worker comes back to a lag of five million events, with 1 GiB of memory allowed.
 
-Every lead raises its hand; all but one in a hundred are answered within the hour, and much happens to them besides, over
-twenty hours in which no worker ran. The worker must drain the lag without growing, and announce the breaches of those who
+Every lead raises its hand; all but one in a hundred are answered within the day, and much happens to them besides, over
+twenty days in which no worker ran. The worker must drain the lag without growing, and announce the breaches of those who
 were not answered, each once, and no other: most evidence of an answer lies far behind the hand-raise in another topic.
 Ends with code 1 where it does not.
 """
@@ -37,16 +37,16 @@ from tests.oracle.events import record
 from tests.worker.processes import Worker
 
 _HOUR: Final = 3_600_000
-_SPAN: Final = 20 * _HOUR
+_SPAN: Final = 20 * 24 * _HOUR
 _EACH: Final = 25
-"""Events of a lead: 48 minutes apart, the answer is the second."""
+"""Events of a lead: 19.2 hours apart, the answer is the second."""
 _UNANSWERED: Final = 100
 """One lead in so many."""
 _ALLOWED: Final = 1 << 30
 _AGREEMENT: Final = """
 version: lag-1
 effective_from: 2020-01-01T00:00:00Z
-policies: {first_response: {targets: 1 h, calendar: 24x7}}
+policies: {first_response: {targets: 1 d, calendar: 24x7}}
 ladder: [100]
 """
 _CAPTURED: Final[tuple[str, dict[str, Any]]] = ("LeadCaptured", {"hand_raise": True})
@@ -165,7 +165,7 @@ def main(
             )  # fmt: skip
             ensure_topics(settings)
             began = time.monotonic()
-            publish(settings, leads, round(time.time() * 1000) - 21 * _HOUR, console)
+            publish(settings, leads, round(time.time() * 1000) - 21 * 24 * _HOUR, console)
             console.print(f"{leads * _EACH:,} events published in {time.monotonic() - began:.0f} s")
             samples = drain(settings, folder, leads * _EACH)
             told = alerts(settings)
