@@ -138,7 +138,7 @@ def _enter(
 ) -> None:
     state.sequence += 1
     transition = Transition(
-        transition_id=transition_id(lead_id, fact.source_system, fact.event_id, stage),
+        transition_id=transition_id(fact.name_on(lead_id), fact.source_system, fact.event_id, stage),
         cycle=state.cycle,
         sequence=state.sequence,
         from_stage=state.stage or None,
