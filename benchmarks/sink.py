@@ -60,9 +60,13 @@ def compare(settings: Settings, supervisor: Supervisor, folder: Path) -> Sunk:
         time.sleep(0.02)
     process = psutil.Process(sink.process.pid)
     first, began, cpu = status()[0], time.monotonic(), sum(process.cpu_times()[:2])
+    last, ended = first, began
     while not (now := status())[1]:
-        time.sleep(0.05)
-    seconds, used = time.monotonic() - began, sum(process.cpu_times()[:2]) - cpu
+        if now[0] != last:
+            last, ended = now[0], time.monotonic()
+        time.sleep(0.02)
+    # The end is when the last row was stored; that there are no more is known a moment later.
+    seconds, used = (ended if now[0] == last else time.monotonic()) - began, sum(process.cpu_times()[:2]) - cpu
     sink.process.terminate()
     sink.process.wait(10)
     rows = now[0] - first

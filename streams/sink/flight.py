@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-LONGEST_WAIT: Final = 10.0
+_LONGEST_WAIT: Final = 10.0
 _OFFSET_BITS: Final = 48
 """Of a version; the rest is the generation."""
 
@@ -40,34 +40,51 @@ class Remade(Exception):  # noqa: N818  # likewise
     """A table is not the one whose position was asked."""
 
 
-def persistently(what: str, call: Callable[[], T], wait: Callable[[float], None], longest: float = LONGEST_WAIT) -> T:
-    """`call` until it raises no BatonError. `wait` may raise Abandoned."""
+class Patience:
+    """Tries until it works, and says what it waits for."""
 
-    def tell(state: RetryCallState) -> None:
-        SINK_ERRORS.inc()
-        cause = state.outcome.exception() if state.outcome is not None else None
-        log.warning("the sink waits", on=what, attempt=state.attempt_number, cause=str(cause))
+    def __init__(self) -> None:
+        self.cause: str | None = None
+        """Of the last failure of what is tried now; for /status."""
 
-    retrying = Retrying(
-        retry=retry_if_exception_type(BatonError),
-        wait=wait_exponential_jitter(multiplier=0.2, max=longest),
-        sleep=wait,
-        before_sleep=tell,
-    )
-    return retrying(call)
+    def until_done(self, what: str, call: Callable[[], T], wait: Callable[[float], None]) -> T:
+        """`call` until it raises no BatonError. `wait` may raise Abandoned."""
+
+        def tell(state: RetryCallState) -> None:
+            SINK_ERRORS.inc()
+            self.cause = str(state.outcome.exception()) if state.outcome is not None else None
+            log.warning("the sink waits", on=what, attempt=state.attempt_number, cause=self.cause)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(BatonError),
+            wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT),
+            sleep=wait,
+            before_sleep=tell,
+        )
+        try:
+            return retrying(call)
+        finally:
+            self.cause = None
 
 
 class Flight:
     """`start`, then look at `done`; `abandon` from any thread."""
 
     def __init__(
-        self, taken: Sequence[Taken], reader: Reader, direct: Direct, writer: Writer, tables: Mapping[str, str]
+        self,
+        taken: Sequence[Taken],
+        reader: Reader,
+        direct: Direct,
+        writer: Writer,
+        tables: Mapping[str, str],
+        patience: Patience,
     ) -> None:
         self._taken = taken
         self._reader = reader
         self._direct = direct
         self._writer = writer
         self._tables = tables
+        self._patience = patience
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sink-flight", daemon=True)
         self.refused = 0
@@ -196,7 +213,7 @@ class Flight:
             raise Remade(", ".join(sorted(changed)))
 
     def _until_done(self, what: str, call: Callable[..., Any]) -> Any:
-        return persistently(what, partial(self._attempt, call), self._wait)
+        return self._patience.until_done(what, partial(self._attempt, call), self._wait)
 
     def _attempt(self, call: Callable[[], T]) -> T:
         if self._stop.is_set():

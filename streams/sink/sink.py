@@ -27,7 +27,7 @@ from streams.errors import UnavailableError
 from streams.metrics import SINK_LAG
 from streams.sink.batch import TABLES, Partition, Reader, Schemas
 from streams.sink.direct import Direct
-from streams.sink.flight import Abandoned, Flight, Remade, persistently
+from streams.sink.flight import Abandoned, Flight, Patience, Remade
 from streams.sink.origins import identities
 from streams.sink.writer import MOST_ROWS, Writer
 from streams.topics import OUTPUTS, Topics
@@ -57,6 +57,7 @@ class Sink:
         self._reader = Reader(schemas)
         self._direct = Direct(schemas, MOST_ROWS)
         self._writer = Writer(settings)
+        self._patience = Patience()
         self._consumer: Any = None
         self._stopping = threading.Event()
         self._wanted: list[Place] | None = None
@@ -105,6 +106,7 @@ class Sink:
             "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()),
             "rows": dict(self._writer.inserted),
             "refused": self._refused,
+            "waits_for": self._patience.cause,
         }
 
     def stop(self) -> None:
@@ -128,6 +130,7 @@ class Sink:
             "fetch.wait.max.ms": 100,
             "queued.min.messages": 50_000,
             "queued.max.messages.kbytes": 65_536,
+            "fetch.queue.backoff.ms": 10,  # by default a full queue is looked at again after a whole second
             "fetch.message.max.bytes": 16 * 1024 * 1024,
             "log_level": 0,
         }
@@ -295,7 +298,7 @@ class Sink:
             self._check_identities()
         self._flying = self._take_pending()
         taken = [(self._partitions[place], messages) for place, messages in self._flying.items()]
-        self._flight = Flight(taken, self._reader, self._direct, self._writer, self._tables).start()
+        self._flight = Flight(taken, self._reader, self._direct, self._writer, self._tables, self._patience).start()
 
     def _land(self, flight: Flight) -> None:
         self._flight = None
@@ -364,7 +367,7 @@ class Sink:
                 if self._stopping.is_set() or self._assignment != assignment:
                     raise Abandoned
 
-        answer = persistently(what, call, wait)
+        answer = self._patience.until_done(what, call, wait)
         if paused:
             self._consumer.resume([TopicPartition(*place) for place in self._partitions])
         return answer
