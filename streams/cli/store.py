@@ -67,11 +67,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def migrate(
-        action: Annotated[str, typer.Argument(help="up, status or down.")] = "up",
+        action: Annotated[str, typer.Argument(help="up, status, down or access.")] = "up",
         store_url: Annotated[str | None, typer.Option(help="ClickHouse over HTTP(S).")] = None,
         database: Annotated[str | None, typer.Option(help="Database; made when missing.")] = None,
         to: Annotated[int | None, typer.Option(help="With down: the last migration to keep.", min=0)] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="With up: show the SQL, change nothing.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="With up and access: show the SQL, change nothing.")
+        ] = False,
     ) -> None:
         """Brings a store's tables and views to this version. Any number may run it at once; only one changes anything."""
         from streams import config, log
@@ -88,6 +90,13 @@ def register(app: typer.Typer) -> None:
         elif action == "up":
             done = migrator.up()
             print(f"applied {', '.join(item.label for item in done)}" if done else "up to date")
+        elif action == "access":
+            from streams.store.access import access_statements, apply_access
+
+            if dry_run:
+                print(*(f"-- {name}\n{statement};\n" for name, statement in access_statements()), sep="\n")
+            else:
+                print(f"applied {apply_access(settings)} statements")
         elif action == "status":
             for standing in migrator.status():
                 print(f"{standing.migration.label}  {standing.state}")
@@ -95,4 +104,4 @@ def register(app: typer.Typer) -> None:
             undone = migrator.down(to)
             print(f"undone {', '.join(item.label for item in undone)}" if undone else "nothing to undo")
         else:
-            raise ConfigurationError("migrate: give up, status, or down --to N")
+            raise ConfigurationError("migrate: give up, status, access, or down --to N")
