@@ -12,8 +12,9 @@ from tests.oracle.calendar import HOUR, MINUTE
 from tests.oracle.events import record
 from tests.oracle.histories import START
 from tests.oracle.records import Record
-from tests.oracle.test_against_fold import expected, oracle, told
+from tests.oracle.test_against_fold import expected, told
 from tests.oracle.test_oracle import PLAIN
+from tests.oracle.walk import tell
 
 
 def _record(name: str, hours: float, event_id: str, *, late: float = 0.0, **fields: Any) -> Record:
@@ -48,7 +49,7 @@ TWO_MERGES_UNDER_ONE_ID = (
 )
 def test_a_corner_is_told_alike_in_any_order(records: Sequence[Record]) -> None:
     history = (list(records), [PLAIN], START + 400 * HOUR)
-    stories = oracle(history[0], history[1], now=history[2])
+    stories = tell(history[0], history[1], now=history[2])
     right = expected(stories)
     assert told(history, stories, None) == right
     for seed in range(20):
