@@ -21,11 +21,11 @@ def _forgotten() -> Iterator[None]:
 
 
 def events() -> float:
-    return EVENTS.labels(lane=str(LANE))._value.get()
+    return float(EVENTS.labels(lane=str(LANE))._value.get())
 
 
 def breaches() -> float:
-    return BREACHES.labels(policy="first_response")._value.get()
+    return float(BREACHES.labels(policy="first_response")._value.get())
 
 
 def test_what_is_folded_while_a_commit_is_on_its_way_is_counted_with_its_own_commit() -> None:
