@@ -362,7 +362,7 @@ class Engine:
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = time.monotonic()
         entry.commit = None
-        measures.committed(number, entry.lane, batch, seconds)
+        measures.committed(number, batch, seconds)
 
     # What is shown.
 

@@ -44,6 +44,8 @@ class Batch(NamedTuple):
     positions: dict[str, int]
     clock: int
     """Lane clock when it was made, UTC milliseconds."""
+    counters: dict[str, int]
+    """The fold's, as this batch makes them durable."""
 
 
 class Queue:
@@ -245,19 +247,20 @@ class Lane:
             for lead_id, state in self.fold.changed()
         ]
         positions = dict(zip(READ_BY_LANES, self.positions, strict=True))
+        counters = dict(self.fold.counters)
         position: LanePosition = {
             "lane": self.number,
             "positions": positions,
             "reached": dict(self.clock.reached),
             "clock": self.clock.now,
-            "counters": dict(self.fold.counters),
+            "counters": counters,
             "worker_version": VERSION,
         }
         messages.append(Message(STATES, LANE_KEY, encode("LanePosition", position)))
         self._letters = []
         self.dirty = False
         self.uncommitted = 0
-        return Batch(messages, positions, self.clock.now)
+        return Batch(messages, positions, self.clock.now, counters)
 
     def _forward(self, item: PassedOn) -> bytes:
         return self._encoder.encode(

@@ -37,11 +37,11 @@ def opened(number: int, lane: Lane) -> None:
     _told[number] = Counter(lane.fold.counters)
 
 
-def committed(number: int, lane: Lane, batch: Batch, seconds: float) -> None:
-    """A batch of the lane is durable."""
+def committed(number: int, batch: Batch, seconds: float) -> None:
+    """A batch of the lane is durable. What was folded since it was made comes with its own commit."""
     COMMIT_SECONDS.observe(seconds)
     label = str(number)
-    now = Counter(lane.fold.counters)
+    now = Counter(batch.counters)
     before = _told[number]
     _told[number] = now
     for key, count in (now - before).items():

@@ -117,16 +117,16 @@ def read_outputs(settings: Settings, texts: Mapping[int, str] | None = None) -> 
         }
         consumer.assign([TopicPartition(name, number, 0) for name, number in waiting])
         while waiting:
-            messages = consumer.consume(1000, 5)
-            assert messages, f"no answer for {sorted(waiting)}"
-            for message in messages:
-                if message.error() is not None:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    waiting.discard((message.topic(), message.partition()))
-                    continue
-                name, body = decoder.decode(message.value())
-                assert (message.key() == LANE_KEY) == (name == "LanePosition")
-                found[name].append({**body, "_partition": message.partition(), "_offset": message.offset()})
+            # One by one: librdkafka fills a batch, or waits its time out, past every end of a partition.
+            message = consumer.poll(10)
+            assert message is not None, f"no answer for {sorted(waiting)}"
+            if message.error() is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                waiting.discard((message.topic(), message.partition()))
+                continue
+            name, body = decoder.decode(message.value())
+            assert (message.key() == LANE_KEY) == (name == "LanePosition")
+            found[name].append({**body, "_partition": message.partition(), "_offset": message.offset()})
     finally:
         consumer.close()
     return found
