@@ -22,6 +22,8 @@ def _record(name: str, hours: float, event_id: str, *, late: float = 0.0, **fiel
     return record(name, at, event_id, received=at + round(late * HOUR), **fields)
 
 
+BRISK = {**PLAIN, "policies": {**PLAIN["policies"], "stage_age": {"targets": {"inquiry": "4 h", "mql": "2 d"}}}}
+
 MERGED_AGAIN_AFTER_ERASURE = (
     _record("LeadMerged", 0, "x4", lead="b", into="a"),
     _record("LeadNurtured", 0.1, "b0", lead="b", wake_date=START + 8 * HOUR + MINUTE),
@@ -64,6 +66,9 @@ A_CLOCK_THAT_TWO_MERGES_BRING = (
 )
 """Where `m11` is known before `x0`, both have passed on the first clock of `a` until one is called back."""
 
+RARE = (236, 1172)
+"""Orders in which the last of these went wrong; two in 1,500 do."""
+
 
 @pytest.mark.parametrize(
     "records",
@@ -76,9 +81,9 @@ A_CLOCK_THAT_TWO_MERGES_BRING = (
     ],
 )
 def test_a_corner_is_told_alike_in_any_order(records: Sequence[Record]) -> None:
-    history = (list(records), [PLAIN], START + 600 * HOUR)
+    history = (list(records), [BRISK], START + 600 * HOUR)
     stories = tell(history[0], history[1], now=history[2])
     right = expected(stories)
     assert told(history, stories, None) == right
-    for seed in range(200):
+    for seed in (*range(100), *RARE):
         assert told(history, stories, Random(seed)) == right
