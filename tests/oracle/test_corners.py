@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -22,7 +22,10 @@ def _record(name: str, hours: float, event_id: str, *, late: float = 0.0, **fiel
     return record(name, at, event_id, received=at + round(late * HOUR), **fields)
 
 
-BRISK = {**PLAIN, "policies": {**PLAIN["policies"], "stage_age": {"targets": {"inquiry": "4 h", "mql": "2 d"}}}}
+BRISK: Mapping[str, Any] = {
+    **PLAIN,
+    "policies": {**PLAIN["policies"], "stage_age": {"targets": {"inquiry": "4 h", "mql": "2 d"}}},
+}
 
 MERGED_AGAIN_AFTER_ERASURE = (
     _record("LeadMerged", 0, "x4", lead="b", into="a"),
