@@ -34,7 +34,7 @@ from streams.topics import INPUTS, RECEIVED_AT_HEADER, SLA_EVENTS, Topics
 from tests.chaos import observe
 from tests.chaos.site import Ground
 from tests.oracle.events import record
-from tests.worker.processes import Worker
+from tests.worker.processes import Known, Worker
 
 _HOUR: Final = 3_600_000
 _SPAN: Final = 20 * 24 * _HOUR
@@ -134,7 +134,7 @@ def drain(settings: Settings, folder: Path, total: int) -> list[tuple[float, int
 
 def alerts(settings: Settings) -> dict[str, int]:
     """How often the breach of each lead was announced."""
-    known = observe.decoder(settings)
+    known = Known(settings)
     found: dict[str, int] = {}
 
     def take(message: Any) -> None:
