@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench docs
+.PHONY: help setup demo test lint bench chaos docs
 help:
 	@echo 'make demo   the whole pipeline on this machine, with a live view (Ctrl-C ends it)'
 	@echo 'make test   every test; starts the real components it needs'
 	@echo 'make lint   ruff, mypy --strict, import rules, generated files up to date'
 	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
+	@echo 'make chaos  breaks a running pipeline in every way, on real processes, and judges what it said'
 	@echo 'make docs   regenerates reference pages, types and the JSON Schema of agreements'
 
 setup: $(STAMP)
@@ -34,6 +35,9 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 docs: setup
 	@$(BIN)/python -m schemas.generate

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from processors.vocabulary import AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS, TICK
+from processors.vocabulary import ABSORBED, AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS, TICK
 
 __all__ = ["RANK", "Fact", "Key", "RefusedFact", "check", "tick", "to_fact"]
 
@@ -63,6 +63,11 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     @property
     def key(self) -> Key:
         return (self.effective_at, self.rank, self.source_system, self.event_id, self.lead_id)
+
+    def name_on(self, lead_id: str) -> str:
+        """In whose name it acts on `lead_id`, for ids: of a merge both leads, for several may come under one event id."""
+        # No lead id starts with NUL.
+        return f"\0{len(self.lead_id)}:{self.lead_id}{lead_id}" if self.kind == ABSORBED else lead_id
 
 
 def tick(at: int, now: int) -> Fact:

@@ -260,7 +260,7 @@ def start(
     began = fact.effective_at if at is None else at
     target, calendar = promise
     clock = Instance(
-        instance_id=instance_id(policy, lead_id, fact.source_system, fact.event_id),
+        instance_id=instance_id(policy, fact.name_on(lead_id), fact.source_system, fact.event_id),
         policy=policy,
         cycle=state.cycle,
         start_event_id=fact.event_id,

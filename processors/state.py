@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from processors.facts import Fact
+from processors.facts import Fact, Key
 
 
 class Transition(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -132,11 +132,11 @@ class State(msgspec.Struct, array_like=True):
     """Agreement version -> (from, until) of the lead's pause, where its reason is on that version's list. It may have run
     out."""
     merged_into: str | None = None
-    merged_key: tuple[int, int, str, str, str] | None = None
+    merged_key: Key | None = None
     """Place of the accepted LeadMerged in the order."""
     erased_at: int = 0
     """As Memory.erased_at."""
-    nowhere: tuple[str, ...] = ()
+    nowhere: tuple[tuple[str, Key], ...] = ()
     """Leads that were merged into this one when it was erased."""
     absorbed: bytes = b""
     """8 bytes for each event id that leads merged into this one had folded."""

@@ -41,8 +41,8 @@ _KEY: Final = {
     # Columns of the table's sorting key, as places in a row.
     table.name: tuple(table.columns.index(column) for column in columns)
     for table, columns in (
-        (rows.TRANSITIONS, ("transition_id",)),
-        (rows.INSTANCES, ("instance_id",)),
+        (rows.TRANSITIONS, ("lead_id", "transition_id")),
+        (rows.INSTANCES, ("lead_id", "instance_id")),
         (rows.LEADS, ("lead_id",)),
         (rows.LANES, ("lane",)),
         (rows.DEAD_LETTERS, ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp")),

@@ -25,7 +25,7 @@ from streams.agreements import Source
 from streams.config import ClockMode, Settings
 from streams.errors import UnavailableError
 from streams.registry import Registry
-from streams.topics import READ_BY_LANES, Topics
+from streams.topics import READ_BY_LANES, STATES, Topics
 from streams.worker import measures, restore
 from streams.worker.commit import FENCED, LaneLog, group_metadata
 from streams.worker.driver import NOTHING, Fetched, HandOver, LaneConsumer
@@ -151,18 +151,21 @@ class Engine:
         lane_log = LaneLog(number, self._settings, self._broker_time)
         try:
             await self._blocking(lane_log.fence)
-            value = await self._blocking(
+            restored = await self._blocking(
                 restore.read, number, self._settings, fold.restore, lambda: generation != self._generation
             )
-        except KafkaException as error:
-            log.warning("lane not opened, trying again", lane=number, error=error.args[0].name())
+            # States that nobody has touched since an upgrade stand under the schema of their time.
+            await self._learn(restored.schema_ids)
+            position = None if restored.position is None else self._decoder.decode(restored.position)[1]
+        except Exception as error:  # whatever it was: what is durable is right, and a lane is never left unopened
+            shown = error.args[0].name() if isinstance(error, KafkaException) else f"{type(error).__name__}: {error}"
+            log.warning("lane not opened, trying again", lane=number, error=shown)
             if generation == self._generation:
                 self._open(number, generation, _REOPEN_AFTER)
             return
         if generation != self._generation or number not in self._assigned:
             return
         fold.restored()
-        position = None if value is None else self._decoder.decode(value)[1]
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
@@ -179,6 +182,22 @@ class Engine:
         seconds = time.monotonic() - started
         measures.RESTORE_SECONDS.observe(seconds)
         log.info("lane ready", lane=number, leads=len(fold), clock=lane.clock.now, seconds=round(seconds, 3))
+
+    async def _learn(self, schema_ids: set[int]) -> None:
+        """Learns the schemas of states. Raises UnavailableError, and WireError for one that states cannot be read by."""
+        for schema_id in schema_ids:
+            if self._decoder.knows(schema_id):
+                continue
+            text = await self._blocking(self._registry.text, schema_id)
+            if text is None:
+                raise UnavailableError(
+                    f"schema registry {self._settings.registry_url}: it does not know schema {schema_id}, under which "
+                    f"{self._topics.name(STATES)} holds states; give it back its schemas"
+                )
+            problem = self._decoder.learn(schema_id, text)
+            if problem is not None:
+                self._decoder.forget(schema_id)
+                raise problem
 
     def _state_of(self, value: bytes) -> bytes:
         fold: bytes = self._decoder.decode(value)[1]["fold"]

@@ -6,11 +6,11 @@ Values stay as they are; of each only the next deadline is decoded, the first fi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.wire import HEADER
+from schemas.wire import HEADER, schema_ids
 from streams.config import Settings
 from streams.topics import LANE_KEY, STATES, Topics
 
@@ -39,10 +39,18 @@ _CONFIG: Final[dict[str, Any]] = {
 }
 
 
+class Restored(NamedTuple):
+    """What stands in the partition beside the states. `schema_ids`: of all its values, states included."""
+
+    position: bytes | None
+    """Value of the LanePosition; None: the lane never was committed."""
+    schema_ids: set[int]
+
+
 def read(
     number: int, settings: Settings, keep: Callable[[str, bytes, int], None], abandoned: Callable[[], bool]
-) -> bytes | None:
-    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`; returns the value of the LanePosition.
+) -> Restored:
+    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`.
 
     Blocking. `abandoned`: asked now and then; True ends the read early. Raises KafkaException.
     """
@@ -66,7 +74,8 @@ def read(
                     latest[key] = value
     finally:
         consumer.close()
+    ids = schema_ids(latest.values())
     position = latest.pop(LANE_KEY, None)
     for key, value in latest.items():
         keep(key.decode(), value, first_long(value))
-    return position
+    return Restored(position, ids)

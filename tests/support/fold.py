@@ -48,12 +48,12 @@ class Stood(NamedTuple):
 _PARSED: dict[str, Agreement] = {}
 
 
-def _dated(value: Any) -> Any:
+def dated(value: Any) -> Any:
     """Times and dates that are written as text, as YAML has them."""
     if isinstance(value, Mapping):
-        return {key: _dated(item) for key, item in value.items()}
+        return {key: dated(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_dated(item) for item in value]
+        return [dated(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", value):
         return datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
     return value
@@ -63,7 +63,7 @@ def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
     """Agreements from parsed YAML."""
     versions = []
     for mapping in mappings:
-        text = yaml.safe_dump(_dated(mapping), sort_keys=True)
+        text = yaml.safe_dump(dated(mapping), sort_keys=True)
         if text not in _PARSED:
             _PARSED[text] = Agreement.parse(text, holidays=public_holidays)
         versions.append(_PARSED[text])

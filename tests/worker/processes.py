@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,14 +86,19 @@ def running(settings: Settings, folder: Path, name: str = "worker") -> Iterator[
         worker.child.stop()
 
 
-def read_outputs(settings: Settings) -> dict[str, list[dict[str, Any]]]:
-    """Every record of the output topics that read_committed shows now, decoded, by record name and offset."""
+def read_outputs(settings: Settings, texts: Mapping[int, str] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """Every record of the output topics that read_committed shows now, decoded, by record name and offset.
+
+    `texts`: further schemas by their ids.
+    """
     topics = Topics(settings.topic_prefix)
     decoder = Decoder()
     names = [name for name, contract in CATALOG.items() if set(contract.topics) & set(OUTPUTS)]
     with Registry(settings.registry_url) as registry:
         for name, number in registry.ids(topics, names).items():
             decoder.learn(number, CATALOG[name].text)
+    for number, text in (texts or {}).items():
+        decoder.learn(number, text)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.brokers,

@@ -234,9 +234,11 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
 ) -> None:
     live = settings_for(cluster, f"{topic_prefix}live-", agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
     with Upstream(live) as upstream, running(live, tmp_path, "live") as worker:
+        raised: dict[str, int] = {}
         for number in range(60):
             lead = f"lead-{number}"
-            upstream.say("LeadCaptured", lead, hand_raise=True)
+            raised[lead] = now()
+            upstream.say("LeadCaptured", lead, at=raised[lead], hand_raise=True)
             if number % 2:
                 upstream.say("LeadQualified", lead)
             if number % 5 == 1:
@@ -244,19 +246,20 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
             if number % 3 == 0 and number >= 10:
                 # Of a lead that came a second ago, or so long ago that it has been announced.
                 upstream.say("TouchRecorded", f"lead-{number - 10}", outcome="connected", event_id=f"touch-{number}")
-            if number % 7 == 6:
-                # Logged six seconds after it was done: some of these take an announced breach back.
-                earlier = f"lead-{max(0, number - 45)}"
-                upstream.say("TouchRecorded", earlier, at=now() - 6_000, outcome="replied", event_id=f"late-{number}")
             if number % 4 == 3:
                 upstream.say("LeadAssigned", lead, owner=f"rep-{number % 3}")
             upstream.flush()
-            time.sleep(0.2)
+            time.sleep(0.12)
+        # Calls that were made in time and are logged when the breach has been announced take it back.
+        announced = eventually(lambda: [lead for lead, _ in breached(read_outputs(live))][2:], 60)[:5]
+        for lead in announced:
+            upstream.say("TouchRecorded", lead, at=raised[lead] + 1_500, outcome="replied", event_id=f"late-{lead}")
+        upstream.flush()
         upstream.wait_for_clocks(worker, now() + LONGEST + 1_000)
     told = read_outputs(live)
     kinds = Counter(item["kind"] for item in told["SlaEvent"])
-    assert kinds["breached"] > 20
-    assert kinds["breach_retracted"] > 0
+    assert kinds["breached"] > 10
+    assert kinds["breach_retracted"] >= len(announced)
 
     again = settings_for(
         cluster, f"{topic_prefix}replay-", agreement=agreement, clock=ClockMode.EVENT, grace=GRACE / 1000
@@ -274,10 +277,10 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
 
 @pytest.mark.parametrize("stop", ["ended", "frozen"])
 def test_a_worker_that_was_stopped_past_every_deadline_accuses_nobody_who_answered(
-    stop: str, cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+    stop: str, real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
 ) -> None:
     """Touches lie in a backlog that takes several fetches, leads in one; nobody ever has an opportunity."""
-    settings = settings_for(cluster, topic_prefix, agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
+    settings = settings_for(real_cluster, topic_prefix, agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
     with Upstream(settings) as upstream, ExitStack() as stack:
         worker = stack.enter_context(running(settings, tmp_path, "before"))
         upstream.raise_hand("lead-first")
@@ -307,20 +310,20 @@ def test_a_worker_that_was_stopped_past_every_deadline_accuses_nobody_who_answer
 
 
 def test_touches_behind_a_busy_topic_and_idle_topics_raise_no_alarm(
-    cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
 ) -> None:
     """Leads come all the time; touches and opportunities mostly do not. What was answered in time is never announced."""
-    settings = settings_for(cluster, topic_prefix, agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
+    settings = settings_for(real_cluster, topic_prefix, agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
     with Upstream(settings) as upstream, running(settings, tmp_path) as worker:
-        for number in range(120):
+        for number in range(80):
             upstream.raise_hand(f"lead-{number}")
             if number >= 20 and number % 2 == 0:
                 upstream.answer(f"lead-{number - 20}")
-            if number == 50:
+            if number == 40:
                 upstream.date_ahead()
             upstream.flush()
             time.sleep(0.1)
-        upstream.answer(*(f"lead-{number}" for number in range(100, 120, 2)))
+        upstream.answer(*(f"lead-{number}" for number in range(60, 80, 2)))
         upstream.wait_for_clocks(worker, now() + LONGEST)
         paged = counted(worker.metrics())
     nobody_is_accused_who_answered(upstream, settings, paged)
