@@ -29,6 +29,14 @@ __all__ = ["LaneFold", "Outputs", "RefusedByFold"]
 
 _MOST_LIVE: Final = 5_000
 """Leads a lane keeps unpacked between two writes."""
+_MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of a lead's state. A record takes twice as much, and a lane that cannot write one stands still."""
+_TOO_LARGE: Final = (
+    "lead_too_large",
+    f"the lead's state has more than {_MOST_BYTES} bytes, so many events name it: nobody is that busy; look for a producer "
+    "that gives one lead_id to many",
+)
+_ALWAYS_TAKEN: Final = frozenset({"LeadErasureRequested", "LeadErased"})
 
 
 class Outputs(NamedTuple):
@@ -122,6 +130,10 @@ class LaneFold:
             packed = self._unpack_value(value)
         return None if packed is None else unpack(packed)
 
+    def _size(self, lead_id: str) -> int:
+        """Bytes of the lead's state as last written."""
+        return len(self._packed.get(lead_id) or self._restored.get(lead_id) or b"")
+
     def look(self, lead_id: str) -> State:
         """The lead as it stands; an empty state for one that is not known."""
         return self._memory(lead_id).state
@@ -144,6 +156,10 @@ class LaneFold:
             if unagreed is not None:
                 self.counters[f"refused.{unagreed[0]}"] += 1
                 refused.append(RefusedByFold(fact, *unagreed))
+                continue
+            if self._size(fact.lead_id) > _MOST_BYTES and fact.kind not in _ALWAYS_TAKEN:
+                self.counters[f"refused.{_TOO_LARGE[0]}"] += 1
+                refused.append(RefusedByFold(fact, *_TOO_LARGE))
                 continue
             memory = self._memory(fact.lead_id)
             overdue = ladder.overdue(memory) if memory.announced else 0
