@@ -151,15 +151,36 @@ def _pass_by(
         )
     if fact.kind == ABSORBED:
         return _NOTHING
-    identity = _foreign_hash(fact)
-    counted = holds(memory.refused, identity)
-    if recalled and counted:
-        memory.refused = _without(memory.refused, identity)
-        memory.refused_erased -= 1
-    elif not recalled and not counted:
+    if holds(memory.foreign, _foreign_hash(fact)):
+        return _NOTHING
+    before = memory.refused_erased
+    if recalled:
+        _let_go(memory, fact)
+    else:
+        _turn_away(memory, fact)
+    return _SILENT if memory.refused_erased != before else _NOTHING._replace(changed=True)
+
+
+def _turn_away(memory: Memory, fact: Fact) -> None:
+    """Refuses a merged lead's fact: once, on however many ways it comes."""
+    identity, way = _foreign_hash(fact), _way_hash(fact)
+    if not holds(memory.refused, identity):
         memory.refused += identity
         memory.refused_erased += 1
-    return _SILENT
+    if not holds(memory.refused_ways, identity + way):
+        memory.refused_ways += identity + way
+
+
+def _let_go(memory: Memory, fact: Fact) -> None:
+    """Takes that back, where no way is left."""
+    identity = _foreign_hash(fact)
+    known = _hashes(memory.refused_ways, 16)
+    left = known - {identity + _way_hash(fact)}
+    if len(left) < len(known):
+        memory.refused_ways = b"".join(sorted(left))
+        if not any(one.startswith(identity) for one in left):
+            memory.refused = _without(memory.refused, identity)
+            memory.refused_erased -= 1
 
 
 def _come_home(lead_id: str, memory: Memory, fact: Fact, recalled: bool, agreements: Agreements) -> Outcome:
@@ -179,8 +200,8 @@ def _without(hashes: bytes, identity: bytes) -> bytes:
     return b"".join(hashes[at : at + 8] for at in range(0, len(hashes), 8) if hashes[at : at + 8] != identity)
 
 
-def _hashes(hashes: bytes) -> set[bytes]:
-    return {hashes[at : at + 8] for at in range(0, len(hashes), 8)}
+def _hashes(hashes: bytes, length: int = 8) -> set[bytes]:
+    return {hashes[at : at + length] for at in range(0, len(hashes), length)}
 
 
 def _name(source_system: str, event_id: str) -> str:
@@ -189,6 +210,10 @@ def _name(source_system: str, event_id: str) -> str:
 
 def _foreign_hash(fact: Fact) -> bytes:
     return event_hash(f"{len(fact.lead_id)}:{fact.lead_id}{fact.source_system}", fact.event_id)
+
+
+def _way_hash(fact: Fact) -> bytes:
+    return event_hash("", "".join(f"{len(lead_id)}:{lead_id}" for lead_id in fact.via))
 
 
 def _key(fact: Fact) -> Key:
@@ -486,13 +511,15 @@ def bury(memory: Memory) -> None:
     """What is left of an erased lead: that it was, counts, and the hashes of its event ids."""
     state = memory.state
     refusals = dict(state.refusals)
-    # What was refused of merged leads may still be called back.
     for fact in memory.tail:
-        if fact.via and fact.kind != ABSORBED and lifecycle.comes_after_erasure(state, fact):
-            if state.merged_key is not None and fact.key > state.merged_key:
-                continue
-            memory.refused += _foreign_hash(fact)
-            memory.refused_erased += 1
+        if not fact.via or fact.kind == ABSORBED:
+            continue
+        if not lifecycle.comes_after_erasure(state, fact):
+            memory.foreign += _foreign_hash(fact)
+        elif state.merged_key is None or fact.key < state.merged_key:
+            # It may still be called back.
+            for way in (fact, *_ways(memory, fact)):
+                _turn_away(memory, way)
             refusals["refused_erased"] -= 1
     memory.base = State(
         stage="erased",
@@ -509,7 +536,6 @@ def bury(memory: Memory) -> None:
     memory.announced = {}
     memory.withdrawn = {}
     memory.withdrawals = {}
-    memory.foreign = b""
     memory.dropped = b""
     memory.ways = {}
     memory.gone = True
@@ -531,6 +557,10 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
     early = next((place for place in range(final) if tail[place].arrived_at >= limit), final)
     if early < final:
         horizon = _midnight(tail[early].effective_at)
+        final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
+    twice = _comes_twice(tail, final)
+    if twice < final:
+        horizon = _midnight(tail[twice].effective_at)
         final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     if not final:
         return
@@ -559,6 +589,19 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
             for identity, told in memory.announced.items()
             if identity in open_clocks or identity in story.instances
         }
+
+
+def _comes_twice(tail: Sequence[Fact], final: int) -> int:
+    """The first fact before `final` that brings a clock which one after it brings, too; `final` for none.
+
+    One of the two is about to be called back: with it the clock would seem to have gone, if the other were folded away.
+    """
+    bringing = [place for place, fact in enumerate(tail) if fact.kind == ABSORBED]
+    if len(bringing) < 2 or bringing[0] >= final or bringing[-1] < final:
+        return final
+    clocks = {place: set(snapshot.state.clocks) for place in bringing if (snapshot := merging.snapshot_of(tail[place]))}
+    later = set().union(*(ids for place, ids in clocks.items() if place >= final))
+    return next((place for place, ids in clocks.items() if place < final and not ids.isdisjoint(later)), final)
 
 
 def fire(lead_id: str, memory: Memory, agreements: Agreements, clock: int, grace_ms: int) -> Outcome:

@@ -212,6 +212,8 @@ class Memory(msgspec.Struct, array_like=True):
     has come home -> the ways it came."""
     dropped: bytes = b""
     """8 bytes for each touch that was dropped because there were too many in one day."""
+    refused_ways: bytes = b""
+    """16 bytes for each way on which a merged lead's fact came to what is left of an erased lead, and was refused."""
 
     @property
     def state(self) -> State:

@@ -234,11 +234,9 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
 ) -> None:
     live = settings_for(cluster, f"{topic_prefix}live-", agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
     with Upstream(live) as upstream, running(live, tmp_path, "live") as worker:
-        raised: dict[str, int] = {}
         for number in range(60):
             lead = f"lead-{number}"
-            raised[lead] = now()
-            upstream.say("LeadCaptured", lead, at=raised[lead], hand_raise=True)
+            upstream.raise_hand(lead)
             if number % 2:
                 upstream.say("LeadQualified", lead)
             if number % 5 == 1:
@@ -253,8 +251,8 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
         # Calls that were made in time and are logged when the breach has been announced take it back.
         announced = eventually(lambda: [lead for lead, _ in breached(read_outputs(live))][2:], 60)[:5]
         for lead in announced:
-            upstream.say("TouchRecorded", lead, at=raised[lead] + 1_500, outcome="replied", event_id=f"late-{lead}")
-        upstream.flush()
+            made = upstream.raised[lead] + 1_500
+            upstream.say("TouchRecorded", lead, at=made, outcome="replied", event_id=f"late-{lead}")
         upstream.wait_for_clocks(worker, now() + LONGEST + 1_000)
     told = read_outputs(live)
     kinds = Counter(item["kind"] for item in told["SlaEvent"])
@@ -319,7 +317,7 @@ def test_touches_behind_a_busy_topic_and_idle_topics_raise_no_alarm(
             upstream.raise_hand(f"lead-{number}")
             if number >= 20 and number % 2 == 0:
                 upstream.answer(f"lead-{number - 20}")
-            if number == 40:
+            if number == 50:
                 upstream.date_ahead()
             upstream.flush()
             time.sleep(0.1)
