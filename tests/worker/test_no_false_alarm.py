@@ -153,6 +153,8 @@ def test_history_imported_into_a_live_lane_gives_no_notice() -> None:
     read.commit()
     breach = read.sla[-1]
     assert (breach["kind"], breach["notify"], breach["breached_at"]) == ("breached", False, START + 4 * HOUR)
+    # Nor is it worth a page: that is what this counter is for.
+    assert (made.fold.counters["sla.breached"], made.fold.counters["breaches.first_response"]) == (1, 0)
 
 
 def test_an_import_into_a_live_lane_may_bring_its_topics_one_after_the_other() -> None:
@@ -161,6 +163,7 @@ def test_an_import_into_a_live_lane_may_bring_its_topics_one_after_the_other() -
     years = 24 * 365 * 3
     now = START + years * HOUR
     leads = [CAPTURED, record(1, "LeadQualified", 200), record(2, "LeadAccepted", 400)]
+    made.work([now, now, now])  # the lane has long been at work
     made.add(0, [imported(rec, hours, years) for rec, hours in zip(leads, (0, 200, 400), strict=True)])
     made.work([now, now, now])
     made.add(1, [imported(TOUCHED, 1, years)])
