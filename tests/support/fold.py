@@ -233,6 +233,7 @@ class Lanes:
                     "stage_entered_at": state.stage_entered_at,
                     "opportunities": state.opportunities,
                     "refusals": refusals,
+                    "journeys": state.journeys,
                 },
                 sorted(
                     (item for item in lane.transitions.values() if item["lead_id"] == lead_id),
@@ -266,7 +267,7 @@ def canonical(
     state: Mapping[str, Any], transitions: Iterable[Mapping[str, Any]], instances: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """A lead's story in one form, whoever tells it: states, transitions in their order, clocks in any."""
-    shown = dict(state)
+    shown = {name: value for name, value in state.items() if name != "journeys"}
     shown["refusals"] = {name: count for name, count in sorted(state["refusals"].items()) if count}
     shown["opportunities"] = {
         name: (status, cycle == state["cycle"]) for name, (cycle, status) in sorted(state["opportunities"].items())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from processors.facts import to_fact
 from schemas.catalog import CATALOG
 from streams.config import ClockMode
 from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
@@ -184,6 +185,21 @@ def test_the_same_id_with_another_body_is_a_dead_letter_with_its_bytes() -> None
     assert [letter["reason"] for letter in read.letters] == ["event_id_conflict"]
     assert read.letters[0]["value"] == other.value
     assert [item["source"] for item in read.transitions] == ["website"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_two_bodies_received_at_one_instant_the_one_with_the_smaller_hash_counts(swapped: bool) -> None:
+    bodies = {source: complete("LeadCaptured", 0, event_id="same", source=source) for source in ("website", "referral")}
+    hashes = {source: to_fact("LeadCaptured", body, START).body for source, body in bodies.items()}
+    smaller = min(hashes, key=lambda source: hashes[source])
+    made = lane()
+    read = Read(made)
+    for offset, source in enumerate(sorted(bodies, reverse=swapped)):
+        made.add(0, [Rec(offset, START, b"lead-1", ENCODER.encode("LeadCaptured", bodies[source]))])
+        made.work([START + HOUR] * 3)
+    read.commit()
+    assert [letter["reason"] for letter in read.letters] == ["event_id_conflict"]
+    assert made.fold.look("lead-1").source == smaller
 
 
 def test_a_copy_changes_nothing_and_is_counted() -> None:

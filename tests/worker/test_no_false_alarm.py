@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from processors.agreement import Agreement, Agreements
 from streams.config import ClockMode
-from tests.processors.support import START
+from tests.processors.support import AGREEMENT, START
 from tests.worker.support import HOUR, Read, imported, lane, record
 
 CAPTURED = record(0, "LeadCaptured", 0, hand_raise=True)  # warm: to be answered within 4 h
@@ -142,6 +143,18 @@ def test_a_breach_is_announced_once() -> None:
         made.work([START + hours * HOUR] * 3)
         read.commit()
     assert read.kinds == ["started", "breached"]
+
+
+def test_of_rungs_that_are_told_together_the_highest_alone_gives_notice() -> None:
+    ladder = Agreement.parse(AGREEMENT.text.replace("ladder: [100]", "ladder: [50, 100, 200]"))
+    made = lane(agreements=Agreements([ladder]))
+    read = Read(made)
+    made.add(0, [CAPTURED])
+    made.work([START + 9 * HOUR] * 3)  # the lane was away: four hours were promised
+    read.commit()
+    told = [(item["kind"], item["rung"], item["notify"]) for item in read.sla[1:]]
+    assert told == [("rung", 50, False), ("breached", 100, False), ("rung", 200, True)]
+    assert made.fold.counters["breaches.first_response"] == 1
 
 
 def test_history_imported_into_a_live_lane_gives_no_notice() -> None:
