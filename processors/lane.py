@@ -139,7 +139,11 @@ class LaneFold:
 
     def _size(self, lead_id: str) -> int:
         """Bytes of the lead's state as last written."""
-        return len(self._packed.get(lead_id) or self._restored.get(lead_id) or b"")
+        if (packed := self._packed.get(lead_id)) is not None:
+            return len(packed)
+        if (cold := self._cold.get(lead_id)) is not None:
+            return int.from_bytes(cold[:4], "little")  # lz4 puts it there
+        return len(self._restored.get(lead_id, b""))
 
     def look(self, lead_id: str) -> State:
         """The lead as it stands; an empty state for one that is not known."""

@@ -10,7 +10,7 @@ from processors.erasure import Erased
 from processors.lane import LaneFold
 from tests.processors.support import AGREEMENTS, LEAD, START, Told, fact
 
-MOST = 4_000
+MOST = 8_000
 
 
 def a_large_lead() -> LaneFold:
@@ -33,6 +33,16 @@ def test_further_events_of_too_large_a_lead_are_refused_and_other_leads_go_on(mo
     assert [(item.fact, item.reason) for item in made.fold(facts)] == [(facts[0], "lead_too_large")]
     assert [name for name, _ in made.changed()] == ["lead-2"]
     assert made.counters["refused.lead_too_large"] == 1
+
+
+def test_it_is_too_large_compressed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "_MOST_BYTES", MOST)
+    monkeypatch.setattr(lanes, "_MOST_LIVE", 0)
+    made = LaneFold(AGREEMENTS, lambda value: value, Erased(b"key"))
+    made.fold([fact("LeadScored", hours / 10) for hours in range(100)])
+    made.changed()
+    assert len(made._cold[LEAD]) < MOST
+    assert [item.reason for item in made.fold([fact("LeadScored", 20)])] == ["lead_too_large"]
 
 
 def test_too_large_a_lead_can_be_erased(monkeypatch: pytest.MonkeyPatch) -> None:
