@@ -32,6 +32,14 @@ __all__ = ["LaneFold", "Outputs", "RefusedByFold"]
 
 _MOST_LIVE: Final = 2_000
 """Leads a lane keeps unpacked between two writes."""
+_MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of a lead's state. A record takes twice as much, and a lane that cannot write one stands still."""
+_TOO_LARGE: Final = (
+    "lead_too_large",
+    f"the lead's state has more than {_MOST_BYTES} bytes, so many events name it: nobody is that busy; look for a producer "
+    "that gives one lead_id to many",
+)
+_ALWAYS_TAKEN: Final = frozenset({"LeadErasureRequested", "LeadErased"})
 
 
 class Outputs(NamedTuple):
@@ -70,6 +78,13 @@ class LaneFold:
         self._unpack_value = unpack_value
         self._erased = erased
         self._grace = grace_ms
+        self.final_until = self.buried_until = NEVER
+        """What was received later does not become final, nor a lead that was erased later a tombstone: other lanes may
+        still pass on something that comes before it. Not to be lowered."""
+        self._unburied: set[str] = set()
+        """Erased leads that wait for that."""
+        self._looked_until = 0
+        """`buried_until` when they were looked at last."""
         self._restored: dict[str, bytes] = {}
         """Records as they were read back, of leads not touched since."""
         self._packed: dict[str, bytes] = {}
@@ -122,6 +137,14 @@ class LaneFold:
         value = self._restored.get(name)
         return None if value is None else unpack(self._unpack_value(value))
 
+    def _size(self, lead_id: str) -> int:
+        """Bytes of the lead's state as last written."""
+        if (packed := self._packed.get(lead_id)) is not None:
+            return len(packed)
+        if (cold := self._cold.get(lead_id)) is not None:
+            return int.from_bytes(cold[:4], "little")  # lz4 puts it there
+        return len(self._restored.get(lead_id, b""))
+
     def look(self, lead_id: str) -> State:
         """The lead as it stands; an empty state for one that is not known."""
         return self._memory(lead_id).state
@@ -145,9 +168,13 @@ class LaneFold:
                 self.counters[f"refused.{unagreed[0]}"] += 1
                 refused.append(RefusedByFold(fact, *unagreed))
                 continue
+            if self._size(fact.lead_id) > _MOST_BYTES and fact.kind not in _ALWAYS_TAKEN:
+                self.counters[f"refused.{_TOO_LARGE[0]}"] += 1
+                refused.append(RefusedByFold(fact, *_TOO_LARGE))
+                continue
             memory = self._memory(fact.lead_id)
             overdue = ladder.overdue(memory) if memory.announced else 0
-            outcome = leads.receive(fact.lead_id, memory, fact, self._clock, self.agreements)
+            outcome = leads.receive(fact.lead_id, memory, fact, min(self._clock, self.final_until), self.agreements)
             self._take(fact.lead_id, memory, outcome, overdue)
             for reason, detail, whose in outcome.refused:
                 self.counters[f"refused.{reason}"] += 1
@@ -159,7 +186,8 @@ class LaneFold:
         for into, fact, recalled, announced in passed_on:
             memory = self._memory(into)
             overdue = ladder.overdue(memory) if memory.announced else 0
-            outcome = leads.receive_foreign(into, memory, fact, recalled, announced, self._clock, self.agreements)
+            settled = min(self._clock, self.final_until)
+            outcome = leads.receive_foreign(into, memory, fact, recalled, announced, settled, self.agreements)
             self.counters["recalled" if recalled else "received"] += 1
             self._take(into, memory, outcome, overdue)
 
@@ -210,12 +238,20 @@ class LaneFold:
         if clock > self._clock:
             self._clock = clock
         heap = self._due
+        if self._unburied and self._looked_until < self.buried_until:
+            self._looked_until = self.buried_until
+            for lead_id in self._unburied:
+                self._schedule(lead_id, 0)
+            self._unburied.clear()
         while heap and heap[0][0] <= self._clock:
             at, lead_id = heappop(heap)
             if self._scheduled.get(lead_id) != at:
                 continue
             del self._scheduled[lead_id]
             memory = self._memory(lead_id)
+            if memory.erased_at > self.buried_until and not memory.gone:
+                self._unburied.add(lead_id)
+                continue
             overdue = ladder.overdue(memory)
             outcome = leads.fire(lead_id, memory, self.agreements, self._clock, self._grace)
             if outcome.changed:
@@ -227,6 +263,8 @@ class LaneFold:
     @property
     def next_deadline(self) -> int:
         """When advance() may have something to fire; NEVER when nothing is open."""
+        if self._unburied and self._looked_until < self.buried_until:
+            return 0
         return self._due[0][0] if self._due else NEVER
 
     @property

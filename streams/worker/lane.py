@@ -6,7 +6,7 @@ written. Synchronous and free of Kafka clients, Faust and clocks: the engine (or
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -212,11 +212,14 @@ class Lane:
         """Sets a fact aside that the fold refused; of one folded in an earlier batch only the coordinates are at hand."""
         fact, reason, detail = refusal
         topic, offset = fact.at
-        record: Record | None = next((record for record in batches[topic] if record.offset == offset), None)
-        if record is None:
+        place = bisect_left(batches[topic], offset, key=lambda record: record.offset)
+        record: Record
+        if place < len(batches[topic]) and batches[topic][place].offset == offset:
+            record = batches[topic][place]
+        else:
             record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
-        elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
+        if record.value is not None and (reason == "refused_erased" or self.fold.is_erased(fact.lead_id)):
             record = self._intake.without_person(record)
         self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
         self.fold.counters[f"dead_letters.{reason}"] += 1
