@@ -526,6 +526,17 @@ class LeadTransition(TypedDict):
     emitted_at: int
 
 
+class LetterReplayed(TypedDict):
+    """A dead letter was published again: written in the transaction that does it, so that no letter is replayed twice."""
+
+    letter_topic_id: str
+    letter_partition: int
+    letter_offset: int
+    topic: str
+    mended: bool
+    replayed_at: int
+
+
 class SlaEvent(TypedDict):
     """Something was told about one SLA instance."""
 

@@ -15,6 +15,8 @@ TRANSITIONS: Final = "lead-transitions"
 STATES: Final = "lead-states"
 SLA_EVENTS: Final = "sla-events"
 DEAD_LETTERS: Final = "dead-letters"
+LETTER_REPLAYS: Final = "dead-letter-replays"
+"""Which dead letters were published again: written in the transaction that publishes them; one partition."""
 AGREEMENTS: Final = "agreements"
 """The versions of the agreement, keyed by version; one partition."""
 OUTPUTS: Final = (TRANSITIONS, STATES, SLA_EVENTS, DEAD_LETTERS)
