@@ -84,7 +84,7 @@ def records(settings: Settings, name: str, partitions: Sequence[int] | None = No
         consumer.assign([TopicPartition(name, number, 0) for number in left])
         moved = time.monotonic()
         while left:
-            messages = consumer.consume(_AT_ONCE, 0.2)
+            messages = consumer.consume(_AT_ONCE, 0.05)
             if messages:
                 moved = time.monotonic()
             elif time.monotonic() - moved > _PATIENCE:
