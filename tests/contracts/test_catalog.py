@@ -69,7 +69,9 @@ def test_every_topic_carries_its_records_and_no_others() -> None:
 
 def test_every_file_is_in_the_catalog() -> None:
     files = {
-        file.stem: json.loads(file.read_text()) for file in (Path(__file__).parents[2] / "schemas").rglob("*.avsc")
+        file.stem: json.loads(file.read_text())
+        for file in (Path(__file__).parents[2] / "schemas").rglob("*.avsc")
+        if "released" not in file.parts
     }
     assert files == {name: dict(contract.schema) for name, contract in CATALOG.items()}
 
