@@ -555,6 +555,10 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
     if early < final:
         horizon = _midnight(tail[early].effective_at)
         final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
+    twice = _comes_twice(tail, final)
+    if twice < final:
+        horizon = _midnight(tail[twice].effective_at)
+        final = bisect_left(tail, horizon, key=lambda fact: fact.effective_at)
     if not final:
         return
     memory.checkpoint = horizon
@@ -582,6 +586,19 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
             for identity, told in memory.announced.items()
             if identity in open_clocks or identity in story.instances
         }
+
+
+def _comes_twice(tail: Sequence[Fact], final: int) -> int:
+    """The first fact before `final` that brings a clock which one after it brings, too; `final` for none.
+
+    One of the two is about to be called back: with it the clock would seem to have gone, if the other were folded away.
+    """
+    bringing = [place for place, fact in enumerate(tail) if fact.kind == ABSORBED]
+    if len(bringing) < 2 or bringing[0] >= final or bringing[-1] < final:
+        return final
+    clocks = {place: set(snapshot.state.clocks) for place in bringing if (snapshot := merging.snapshot_of(tail[place]))}
+    later = set().union(*(ids for place, ids in clocks.items() if place >= final))
+    return next((place for place, ids in clocks.items() if place < final and not ids.isdisjoint(later)), final)
 
 
 def fire(lead_id: str, memory: Memory, agreements: Agreements, clock: int, grace_ms: int) -> Outcome:
