@@ -438,7 +438,7 @@ class DeadLetter(TypedDict):
 
 
 class LaneForward(TypedDict):
-    """What a lane passes on to the lane of a merge's survivor: the loser's snapshot, and what comes later."""
+    """What a lane passes on to another."""
 
     lead_id: str
     recalled: bool

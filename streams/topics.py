@@ -8,7 +8,8 @@ from typing import Final
 INPUTS: Final = ("leads", "touches", "opportunities")
 """Co-partitioned, keyed by lead_id; a lane is one partition number across the three."""
 FORWARDS: Final = "lane-forwards"
-"""Internal to the workers: what a lane passes on to the lane of a merge's survivor. Co-partitioned with the inputs."""
+"""Internal to the workers: what a lane passes on to the lane of a merge's survivor, and what a producer put on
+the wrong lane. Co-partitioned with the inputs."""
 READ_BY_LANES: Final = (*INPUTS, FORWARDS)
 CAMPAIGNS: Final = "campaigns"
 TRANSITIONS: Final = "lead-transitions"

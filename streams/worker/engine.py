@@ -169,6 +169,7 @@ class Engine:
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
+            lanes=self._settings.partitions,
         )  # fmt: skip
         lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
         measures.opened(number, lane)

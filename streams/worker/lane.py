@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from processors.clock import LaneClock
+from processors.facts import Fact
 from processors.lane import LaneFold, RefusedByFold
 from processors.state import FOLD_VERSION, pack_fact, unpack_fact
 from processors.telling import PassedOn
@@ -26,7 +27,7 @@ from streams.topics import (
     STATES,
     TRANSITIONS,
 )
-from streams.worker.intake import VERSION, Bare, Intake, Record, Refused, received_at
+from streams.worker.intake import VERSION, Bare, Intake, Record, Refused, is_stray, received_at
 
 
 class Message(NamedTuple):
@@ -119,6 +120,8 @@ class Lane:
         self._schema_ids: set[int] = set()
         """Of the records in the queues."""
         self._letters: list[Refused] = []
+        self._strays: list[Fact] = []
+        """Facts of other lanes' leads, to be passed on."""
         self.dirty = position is None
         """Something has to be committed."""
         self.uncommitted = 0
@@ -166,6 +169,9 @@ class Lane:
                 continue
             taken = self._intake.take(index, records, arrivals, self.clock.now)
             facts += taken.facts
+            if taken.strays:
+                self._strays += taken.strays
+                self.fold.counters[f"mispartitioned.{topic}"] += len(taken.strays)
             unreadable += taken.refused
             for refused in taken.refused:
                 self.fold.counters[f"dead_letters.{refused.letter['reason']}"] += 1
@@ -198,13 +204,20 @@ class Lane:
         if not records:
             return 0
         passed_on = []
+        strays = []
         for record in records:
             if record.value is None:
                 continue
             _, forward = self._decoder.decode(record.value)
+            fact = unpack_fact(forward["fact"])
+            if is_stray(fact, forward["lead_id"]):
+                strays.append(fact)
+                continue
             announced = {number: (deadline, rung) for number, (deadline, rung) in forward["announced"].items()}
-            passed_on.append(PassedOn(forward["lead_id"], unpack_fact(forward["fact"]), forward["recalled"], announced))
+            passed_on.append(PassedOn(forward["lead_id"], fact, forward["recalled"], announced))
         self.fold.fold_foreign(passed_on)
+        for refusal in self.fold.fold(strays):
+            self._refuse(refusal, ())
         self.positions[index] = records[-1].offset + 1
         return len(records)
 
@@ -212,13 +225,15 @@ class Lane:
         """Sets a fact aside that the fold refused; of one folded in an earlier batch only the coordinates are at hand."""
         fact, reason, detail = refusal
         topic, offset = fact.at
-        record: Record | None = next((record for record in batches[topic] if record.offset == offset), None)
+        lane = fact.lane if fact.lane >= 0 else None
+        here = batches[topic] if batches and lane is None else ()
+        record: Record | None = next((record for record in here if record.offset == offset), None)
         if record is None:
             record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
         elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
             record = self._intake.without_person(record)
-        self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
+        self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now, lane))
         self.fold.counters[f"dead_letters.{reason}"] += 1
 
     def _without_bytes(self, refused: Refused) -> Refused:
@@ -241,7 +256,8 @@ class Lane:
             Message(SLA_EVENTS, item["lead_id"].encode(), encode("SlaEvent", item)) for item in said.sla_events
         ]
         messages += [Message(DEAD_LETTERS, key, encode("DeadLetter", letter)) for key, letter in self._letters]
-        messages += [Message(FORWARDS, item.into.encode(), self._forward(item)) for item in said.passed_on]
+        strays = [PassedOn(fact.lead_id, fact, recalled=False, announced={}) for fact in self._strays]
+        messages += [Message(FORWARDS, item.into.encode(), self._forward(item)) for item in (*said.passed_on, *strays)]
         messages += [
             Message(STATES, lead_id.encode(), None if state is None else encode("LeadState", state))
             for lead_id, state in self.fold.changed()
@@ -258,6 +274,7 @@ class Lane:
         }
         messages.append(Message(STATES, LANE_KEY, encode("LanePosition", position)))
         self._letters = []
+        self._strays = []
         self.dirty = False
         self.uncommitted = 0
         return Batch(messages, positions, self.clock.now, counters)
