@@ -256,7 +256,7 @@ class Engine:
         entry.fetches[topic] += 1
         index = self._index[topic]
         entry.lane.add(index, fetched.records)
-        if len(entry.lane.queues[index].records) > self._settings.max_lane_queue and topic not in entry.paused:
+        if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).on_buffer_full(TP(topic, number))
 
@@ -332,7 +332,7 @@ class Engine:
 
     def _resume(self, number: int, entry: OpenLane) -> None:
         for topic in list(entry.paused):
-            if len(entry.lane.queues[self._index[topic]].records) < self._settings.max_lane_queue // 2:
+            if entry.lane.queues[self._index[topic]].has_room(self._settings.max_lane_queue):
                 entry.paused.discard(topic)
                 assert_consumer(self.consumer).on_buffer_drop(TP(topic, number))
 

@@ -49,12 +49,22 @@ class Batch(NamedTuple):
     """The fold's, as this batch makes them durable."""
 
 
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of the records in a queue, or of the letters in a batch: a storm of large records must not fill memory."""
+
+
+def _size(record: Record) -> int:
+    return len(record.value) if record.value is not None else 0
+
+
 class Queue:
     """Fetched records of one input partition, with the running maximum of their received_at."""
 
-    __slots__ = ("arrivals", "records", "top", "tops")
+    __slots__ = ("arrivals", "records", "size", "top", "tops")
 
     def __init__(self, top: int) -> None:
+        self.size = 0
+        """Bytes of the records' values."""
         self.records: list[Record] = []
         self.arrivals: list[int] = []
         """received_at of each record."""
@@ -70,6 +80,7 @@ class Queue:
                 top = arrived
             self.arrivals.append(arrived)
             self.tops.append(top)
+            self.size += _size(record)
         self.records += records
         self.top = top
 
@@ -81,7 +92,16 @@ class Queue:
         count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.tops, bound)
         taken = self.records[:count], self.arrivals[:count]
         del self.records[:count], self.arrivals[:count], self.tops[:count]
+        self.size = self.size - sum(map(_size, taken[0])) if self.records else 0
         return taken
+
+    def full(self, most: int) -> bool:
+        """Whether nothing more should be fetched: more than `most` records, or than MOST_BYTES."""
+        return len(self.records) > most or self.size > MOST_BYTES
+
+    def has_room(self, most: int) -> bool:
+        """Whether it is time to fetch again."""
+        return len(self.records) < most // 2 and self.size < MOST_BYTES // 2
 
 
 class Lane:
@@ -120,6 +140,7 @@ class Lane:
         self._schema_ids: set[int] = set()
         """Of the records in the queues."""
         self._letters: list[Refused] = []
+        self._letter_bytes = 0
         self._strays: list[Fact] = []
         """Facts of other lanes' leads, to be passed on."""
         self.dirty = position is None
@@ -152,6 +173,8 @@ class Lane:
         milliseconds) at which it was: everything received before has been added. In a replay that time is 0: being at the
         end says that nothing needs to be waited for, and nothing about time.
         """
+        if self._letter_bytes > MOST_BYTES:
+            return 0  # they have to be written first
         done = 0
         # A partition that is not at its end may still bring what was received before the others' records.
         inputs = self.queues[: len(INPUTS)]
@@ -184,7 +207,8 @@ class Lane:
             facts.sort(key=lambda fact: fact.received_at)
             for refusal in self.fold.fold(facts):
                 self._refuse(refusal, batches)
-        self._letters += [self._without_bytes(refused) for refused in unreadable]
+        for refused in unreadable:
+            self._keep(self._without_bytes(refused))
         done += self._take_forwards()
         for index, topic in enumerate(INPUTS):
             end = ends[index]
@@ -233,8 +257,12 @@ class Lane:
             detail += "; the bytes stand in the original record"
         elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
             record = self._intake.without_person(record)
-        self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now, lane))
+        self._keep(self._intake.dead_letter(topic, record, reason, detail, self.clock.now, lane))
         self.fold.counters[f"dead_letters.{reason}"] += 1
+
+    def _keep(self, refused: Refused) -> None:
+        self._letters.append(refused)
+        self._letter_bytes += len(refused.letter["value"] or b"")
 
     def _without_bytes(self, refused: Refused) -> Refused:
         """A letter of an erased lead keeps no bytes: nobody can tell where in them the person stands."""
@@ -274,6 +302,7 @@ class Lane:
         }
         messages.append(Message(STATES, LANE_KEY, encode("LanePosition", position)))
         self._letters = []
+        self._letter_bytes = 0
         self._strays = []
         self.dirty = False
         self.uncommitted = 0

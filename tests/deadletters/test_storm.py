@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import pytest
 from confluent_kafka import Producer
 
 from schemas.wire import Encoder
@@ -17,16 +18,15 @@ from streams.config import ClockMode, Settings
 from streams.publisher import PARTITIONER
 from streams.registry import Registry
 from streams.topics import INPUTS, RECEIVED_AT_HEADER, Topics
+from streams.worker.lane import MOST_BYTES, Queue
 from tests.processors.support import START
 from tests.real.fixtures import Cluster
 from tests.support.poll import eventually
 from tests.worker.processes import environment, read_outputs, running, settings_for
-from tests.worker.support import HOUR, complete
+from tests.worker.support import HOUR, Read, Rec, complete, lane
 from tests.worker.test_worker import AGREEMENT, done, history, publish, verdicts
 
-STORM = 100_000
-ALLOWED = 320 * 1024 * 1024
-"""Bytes that a worker may grow by. Its queues and producers take most of it, letters little."""
+MIB = 1024 * 1024
 
 
 def with_agreement(cluster: Cluster, topic_prefix: str, tmp_path: Path) -> Settings:
@@ -54,20 +54,24 @@ class Watch:
         self._thread.join(5)
 
 
+@pytest.mark.parametrize(
+    ("count", "value", "spread", "allowed"),
+    # What a worker may grow by: its queues and producers take most of it.
+    [(100_000, b"\x07" + b"broken " * 30, 12, 320 * MIB), (800, b"\x07" + b"b" * 900_000, 1, 250 * MIB)],
+    ids=["100,000 small ones", "720 MB of large ones on one lane"],
+)
 def test_a_storm_neither_stops_the_lane_nor_fills_memory(
-    real_cluster: Cluster, topic_prefix: str, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, tmp_path: Path, count: int, value: bytes, spread: int, allowed: int
 ) -> None:
     settings = with_agreement(real_cluster, topic_prefix, tmp_path)
     producer = Producer({"bootstrap.servers": settings.brokers, "linger.ms": 20})
     header = [(RECEIVED_AT_HEADER, str(START).encode())]
     publish(settings, history("before", answered=1.0))
-    for number in range(STORM):
+    for number in range(count):
         while True:
             try:
-                producer.produce(
-                    topic_prefix + INPUTS[number % 3], b"\x07" + b"broken " * 30, f"lead-{number}".encode(), number % 4,
-                    headers=header,
-                )  # fmt: skip
+                topic, partition = INPUTS[number % spread % 3], number % spread % 4
+                producer.produce(topic_prefix + topic, value, f"lead-{number}".encode(), partition, headers=header)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -77,13 +81,47 @@ def test_a_storm_neither_stops_the_lane_nor_fills_memory(
         watch = Watch(worker.child.pid)
         eventually(lambda: done([worker], settings.partitions, 50), 120)
         watch.close()
-        print(f"grew by {(watch.most - watch.first) >> 20} MiB to {watch.most >> 20} MiB")
+        print(f"grew by {(watch.most - watch.first) // MIB} MiB to {watch.most // MIB} MiB")
     outputs = read_outputs(settings)
     letters = outputs["DeadLetter"]
-    assert Counter(letter["reason"] for letter in letters) == {"unknown_magic_byte": STORM}
-    assert len({(letter["topic"], letter["partition"], letter["offset"]) for letter in letters}) == STORM
+    assert Counter(letter["reason"] for letter in letters) == {"unknown_magic_byte": count}
+    assert len({(letter["topic"], letter["partition"], letter["offset"]) for letter in letters}) == count
     assert verdicts(outputs) == {"met": 2}
-    assert watch.most - watch.first < ALLOWED, f"grew by {(watch.most - watch.first) >> 20} MiB"
+    assert watch.most - watch.first < allowed, f"grew by {(watch.most - watch.first) // MIB} MiB"
+
+
+def test_large_letters_are_written_before_more_are_made() -> None:
+    made = lane(most=2 * MIB)
+    read = Read(made)
+    value = b"\x07" + b"b" * MIB
+    most = 0
+    for number in range(24):
+        made.add(0, [Rec(number, START, b"lead-1", value)])
+        made.work([START, START, START, 0])
+        most = max(most, made._letter_bytes)
+        if number % 12 == 11:
+            assert made.queues[0].records, "work went on although nothing was written"
+            read.commit()
+    assert most <= MOST_BYTES + len(value)
+    while made.work([START, START, START, 0]):
+        read.commit()
+    read.commit()
+    assert [letter["offset"] for letter in read.letters] == list(range(24))
+    assert made.queues[0].size == 0
+
+
+def test_a_queue_is_full_by_records_and_by_bytes() -> None:
+    queue = Queue(0)
+    queue.add([Rec(0, START, b"k", b"x" * MOST_BYTES)])
+    assert (queue.full(100), queue.has_room(100)) == (False, False)
+    queue.add([Rec(1, START + 1, b"k", b"x"), Rec(2, START + 2, b"k", None)])
+    assert queue.full(100)
+    queue.take(START)
+    assert (queue.size, queue.full(100), queue.has_room(100)) == (1, False, True)
+    queue.add([Rec(number, START + 3, b"k", b"") for number in range(3, 103)])
+    assert queue.full(100)
+    queue.take(None)
+    assert (queue.size, queue.has_room(100)) == (0, True)
 
 
 def test_what_was_set_aside_is_mended_by_the_commands_and_counts_as_in_time(
