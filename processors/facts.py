@@ -60,6 +60,8 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     """Leads that passed it on after their merge, the first being the lead that the event names."""
     circular: bool = False
     """Of a LeadMerged: the survivor it names has merged, by earlier merges, into this lead."""
+    lane: int = -1
+    """Lane whose partition `at` speaks of, of a fact that another lane read and passed on: its producer put it there."""
 
     @property
     def key(self) -> Key:

@@ -176,6 +176,7 @@ class Engine:
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
+            lanes=self._settings.partitions,
         )  # fmt: skip
         lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
         measures.opened(number, lane)
@@ -262,7 +263,7 @@ class Engine:
         entry.fetches[topic] += 1
         index = self._index[topic]
         entry.lane.add(index, fetched.records)
-        if len(entry.lane.queues[index].records) > self._settings.max_lane_queue and topic not in entry.paused:
+        if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).on_buffer_full(TP(topic, number))
 
@@ -372,7 +373,7 @@ class Engine:
 
     def _resume(self, number: int, entry: OpenLane) -> None:
         for topic in list(entry.paused):
-            if len(entry.lane.queues[self._index[topic]].records) < self._settings.max_lane_queue // 2:
+            if entry.lane.queues[self._index[topic]].has_room(self._settings.max_lane_queue):
                 entry.paused.discard(topic)
                 assert_consumer(self.consumer).on_buffer_drop(TP(topic, number))
 
