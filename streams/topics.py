@@ -21,6 +21,8 @@ LETTER_REPLAYS: Final = "dead-letter-replays"
 AGREEMENTS: Final = "agreements"
 """The versions of the agreement, keyed by version; one partition."""
 OUTPUTS: Final = (TRANSITIONS, STATES, SLA_EVENTS, DEAD_LETTERS)
+STORED: Final = (*OUTPUTS, *INPUTS, CAMPAIGNS, AGREEMENTS)
+"""What the sink reads: of inputs, campaigns and agreements the store keeps an archive."""
 
 LANE_KEY: Final = b"\x00lane"
 """Key of a lane's LanePosition in its own partition of lead-states."""

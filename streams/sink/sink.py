@@ -30,7 +30,7 @@ from streams.sink.direct import Direct
 from streams.sink.flight import Abandoned, Flight, Patience, Remade
 from streams.sink.origins import identities
 from streams.sink.writer import MOST_ROWS, Writer
-from streams.topics import OUTPUTS, Topics
+from streams.topics import STORED, Topics
 
 log = structlog.get_logger(__name__)
 
@@ -143,7 +143,7 @@ class Sink:
         try:
             if self._settings.transactions:
                 self._consumer.subscribe(
-                    [self._topics.name(topic) for topic in OUTPUTS],
+                    [self._topics.name(topic) for topic in STORED],
                     on_assign=self._assigned,
                     on_revoke=self._revoked,
                     on_lost=self._revoked,
@@ -245,7 +245,7 @@ class Sink:
 
     def _everything(self) -> list[Place]:
         try:
-            names = [self._topics.name(topic) for topic in OUTPUTS]
+            names = [self._topics.name(topic) for topic in STORED]
             found = {name: self._consumer.list_topics(name, timeout=10).topics[name] for name in names}
         except KafkaException as error:
             raise UnavailableError(f"brokers {self._settings.brokers}: {error.args[0].str()}") from None

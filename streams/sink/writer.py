@@ -8,19 +8,19 @@ from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from processors import rows
 from processors.rows import Row, Table
 from streams.config import Settings
 from streams.erasure import rows as erasures
 from streams.errors import BatonError
 from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
 from streams.sink import origins as topics
+from streams.sink.batch import TABLES
 from streams.sink.direct import Block
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
 
 MOST_ROWS: Final = 500_000
 """Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
-_TABLES: Final[Mapping[str, Table]] = {table.name: table for table, _ in rows.BY_RECORD.values()}
+_TABLES: Final[Mapping[str, Table]] = {table.name: table for tables in TABLES.values() for table in tables}
 
 
 class UnstorableError(BatonError):
