@@ -158,6 +158,8 @@ class StoredArchive:
 
 def _read(rows: Iterable[tuple[str, str, int, int, str]]) -> Iterator[Fact]:
     for _, name, received_at, body_hash, body in rows:
+        if name not in _DEFAULTS:  # whatever somebody sent to an input topic
+            continue
         # Fields that were added since it was written get their defaults.
         event = _DEFAULTS[name] | msgspec.json.decode(body)
         for field in _TIMES & event.keys():

@@ -11,7 +11,6 @@ DROP VIEW IF EXISTS twins;
 DROP VIEW IF EXISTS withdrawals;
 DROP VIEW IF EXISTS survivors;
 DROP VIEW IF EXISTS as_of;
-DROP TABLE IF EXISTS sla_events;
 DROP TABLE IF EXISTS agreement_versions;
 DROP TABLE IF EXISTS campaign_events;
 DROP TABLE IF EXISTS events;

@@ -1,5 +1,4 @@
--- The archive of what came in, and what is read from it: touches, opportunities, campaigns, agreements; the history of SLA
--- clocks.
+-- The archive of what came in, and what is read from it: touches, opportunities, campaigns, agreements.
 --
 -- `events` keeps every record of the input topics that could be decoded, copies and records set aside included: it is the
 -- audit trail, and what a replay reads once Kafka's 24 days are over. So it has no TTL: attribution looks back 27 months, and
@@ -124,36 +123,6 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY agreement_version
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Versions of the agreement, with their goals. Read with FINAL';
-
--- The history of each clock; sla_instances has its latest statement. Columns as there.
-CREATE TABLE IF NOT EXISTS sla_events
-(
-    instance_id String COMMENT '32 hex digits: hash of policy, lead and start event' CODEC(ZSTD(1)),
-    lead_id String COMMENT 'The lead' CODEC(ZSTD(1)),
-    kind LowCardinality(String) COMMENT 'What was told: started, rung, breached, met, ..., retracted, moved',
-    policy LowCardinality(String) COMMENT 'Policy',
-    verdict LowCardinality(String) COMMENT 'Where the instance stood then',
-    rung Nullable(Int32) COMMENT 'Percent of the way from start to deadline, for kind rung and breached',
-    notify Bool COMMENT 'Whether people were to be told; not reproducible',
-    deadline DateTime64(3, 'UTC') COMMENT 'The deadline then',
-    late_evidence Bool COMMENT 'Met in time by an event received after deadline and grace',
-    owner Nullable(String) COMMENT 'Owner when the clock started',
-    team LowCardinality(Nullable(String)) COMMENT 'Team when the clock started',
-    agreement_version LowCardinality(String) COMMENT 'Agreement version in force at the start',
-    is_test Bool COMMENT 'Test traffic',
-    emitted_at DateTime64(3, 'UTC') COMMENT 'Lane clock when it was told; not reproducible' CODEC(Delta, ZSTD(1)),
-    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
-    partition UInt32 COMMENT 'Its partition',
-    offset Int64 COMMENT 'Offset in it' CODEC(Delta, ZSTD(1)),
-    version UInt64 COMMENT 'Topic generation * 2^48 + offset' CODEC(Delta, ZSTD(1)),
-    deleted UInt8 COMMENT 'Always 0: a retraction is told like everything else'
-)
-ENGINE = ReplacingMergeTree(version, deleted)
-PARTITION BY toYear(emitted_at)
-PRIMARY KEY (lead_id, instance_id)
-ORDER BY (lead_id, instance_id, topic_id, partition, offset)
-SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'Everything that was told about SLA clocks, in order of version';
 
 -- What counts of the archive ----------------------------------------------------------------------------------------
 
