@@ -15,12 +15,13 @@ from processors.vocabulary import POLICIES
 from processors.whatif import PROPOSED, Change, Kind, Tally
 from schemas.types import SlaEvent
 from streams.whatif.period import iso
-from streams.whatif.report import Found, Report, Sides
+from streams.whatif.report import Found, Report, Sides, Sort
 
 _NAMED: Final = 3
 """Leads that a line of the table names."""
 _NUMBERS: Final = frozenset({"started", "met", "breached", "attainment", "clocks"})
 """Columns."""
+_ALL: Final = "(all)"
 _WORDS: Final[Mapping[Kind, str]] = {
     "newly_breached": "newly breached",
     "no_longer_breached": "no longer breached",
@@ -122,7 +123,7 @@ def show(report: Report, console: Console) -> None:
             table.add_row("all", *_cells(report.totals), style="bold")
         console.print(table)
     table = _table("\nWhat changes", "what", "policy", "team", "source", "verdict", "clocks", "leads")
-    for sort, found in report.ordered():
+    for sort, found in _lines(report):
         verdict = f"{sort.before or '-'} -> {sort.after or '-'}"
         table.add_row(
             _WORDS[sort.kind], sort.policy, sort.team, sort.source, verdict, f"{found.clocks:,}", _leads(found)
@@ -130,6 +131,20 @@ def show(report: Report, console: Console) -> None:
     console.print(table if report.changes else Text("\nNothing changes: every clock stands as it stood."))
     for note in report.notes:
         console.print(Text(f"\n{note}", style="yellow"))
+
+
+def _lines(report: Report) -> Iterator[tuple[Sort, Found]]:
+    """The changes; deadlines that change no verdict in one line for all teams and sources: they are many."""
+    deadlines: dict[Sort, Found] = {}
+    for sort, found in report.ordered():
+        if sort.kind != "other_deadline":
+            yield sort, found
+            continue
+        line = deadlines.setdefault(sort._replace(team=_ALL, source=_ALL), Found())
+        line.clocks += found.clocks
+        line.leads |= found.leads
+        line.unnamed |= found.unnamed
+    yield from deadlines.items()
 
 
 def _table(title: str, *columns: str) -> Table:

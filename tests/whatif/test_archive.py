@@ -171,6 +171,8 @@ def test_the_command_tells_what_changes(
         "40.0% -> 75.0%",
         "no longer breached",
         "late_met -> met",
+        "another deadline",
+        "(all)",
     ):
         assert part in shown.stdout
 
