@@ -32,9 +32,12 @@ class Given:
         return Covered(len(self._records), since, self._now)
 
     def stories(self, span: Span, until: int) -> Iterator[list[Fact]]:
+        by_lead: dict[str, list[Recorded]] = {}
+        for record in self._records:
+            if record.received_at <= until:
+                by_lead.setdefault(str(record.event["lead_id"]), []).append(record)
         for members in self._groups():
-            mine = [record for record in self._records if record.event["lead_id"] in members]
-            mine = [record for record in mine if record.received_at <= until]
+            mine = [record for lead_id in members for record in by_lead.get(lead_id, ())]
             if any(_within(record, span) for record in mine):
                 facts = [fact for record in mine for fact in _facts(record)]
                 facts.sort(key=lambda fact: (fact.received_at, fact.key, fact.body))
