@@ -20,6 +20,7 @@ from typing import Annotated, Any, Final
 import psutil
 import typer
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -30,7 +31,7 @@ from streams.config import Settings, load
 from streams.publisher import PARTITIONER
 from streams.registry import Registry
 from streams.topic_admin import ensure_topics
-from streams.topics import INPUTS, RECEIVED_AT_HEADER, SLA_EVENTS, Topics
+from streams.topics import INPUTS, SLA_EVENTS, Topics
 from tests.chaos import observe
 from tests.chaos.site import Ground
 from tests.oracle.events import record
@@ -83,8 +84,27 @@ def _events(leads: int, start: int) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, {**shape, "event_id": str(number), "lead_id": f"lead-{lead}", "occurred_at": at}
 
 
+def stamped(settings: Settings, by: str) -> None:
+    """Whose time the records of the input topics carry from now on: CreateTime (the producer's), LogAppendTime."""
+    admin = AdminClient({"bootstrap.servers": settings.brokers})
+    topics = Topics(settings.topic_prefix)
+    alter = AlterConfigOpType.SET
+    asked = admin.incremental_alter_configs(
+        [
+            ConfigResource(
+                ResourceType.TOPIC, topics.name(topic),
+                incremental_configs=[ConfigEntry("message.timestamp.type", by, incremental_operation=alter)],
+            )
+            for topic in INPUTS
+        ]
+    )  # fmt: skip
+    for answer in asked.values():
+        answer.result(30)
+
+
 def publish(settings: Settings, leads: int, start: int, console: Console) -> None:
-    """Straight to the brokers: what is measured is the reading."""
+    """Straight to the brokers: what is measured is the reading. The records stand in the log as if from days ago."""
+    stamped(settings, "CreateTime")
     topics = Topics(settings.topic_prefix)
     with Registry(settings.registry_url) as registry:
         encoder = Encoder(registry.ids(topics, list(CATALOG)))
@@ -96,16 +116,16 @@ def publish(settings: Settings, leads: int, start: int, console: Console) -> Non
     )  # fmt: skip
     names = {name: topics.name(CATALOG[name].topics[0]) for name in CATALOG if CATALOG[name].topics}
     for name, event in track(_events(leads, start), "publishing", leads * _EACH, console=console):
-        header = [(RECEIVED_AT_HEADER, str(event["occurred_at"]).encode())]
         value, key = encoder.encode(name, event), event["lead_id"].encode()
         while True:
             try:
-                producer.produce(names[name], value, key, headers=header)
+                producer.produce(names[name], value, key, timestamp=event["occurred_at"])
                 break
             except BufferError:
                 producer.poll(0.1)
     left = producer.flush(120)
     assert left == 0, f"{left} events were not delivered"
+    stamped(settings, "LogAppendTime")
 
 
 def drain(settings: Settings, folder: Path, total: int) -> list[tuple[float, int, int]]:
