@@ -578,7 +578,10 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
             memory.foreign += _foreign_hash(fact)
             _keep_ways(memory, fact, [])
         elif memory.withdrawn and not _is_void(memory, fact):
-            memory.withdrawn.pop(_name(fact.source_system, fact.event_id), None)
+            name = _name(fact.source_system, fact.event_id)
+            if memory.withdrawn.pop(name, None):
+                for withdrawal in memory.withdrawals.values():
+                    withdrawal.disputed |= withdrawal.target == name
     del tail[:final]
     if memory.announced:
         # An announcement is kept while its clock may still change.
