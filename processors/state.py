@@ -81,7 +81,7 @@ class Instance(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Journey(msgspec.Struct, array_like=True, gc=False):
-    """One cycle: first entries by stage, and who had it."""
+    """One cycle: first entries by stage, which of them are implied and not confirmed, and who had it."""
 
     cycle: int
     entered: dict[str, int] = msgspec.field(default_factory=dict)

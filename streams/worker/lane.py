@@ -6,7 +6,7 @@ written. Synchronous and free of Kafka clients, Faust and clocks: the engine (or
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -251,11 +251,14 @@ class Lane:
         topic, offset = fact.at
         lane = fact.lane if fact.lane >= 0 else None
         here = batches[topic] if batches and lane is None else ()
-        record: Record | None = next((record for record in here if record.offset == offset), None)
-        if record is None:
+        place = bisect_left(here, offset, key=lambda record: record.offset)
+        record: Record
+        if place < len(here) and here[place].offset == offset:
+            record = here[place]
+        else:
             record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
-        elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
+        if record.value is not None and (reason == "refused_erased" or self.fold.is_erased(fact.lead_id)):
             record = self._intake.without_person(record)
         self._keep(self._intake.dead_letter(topic, record, reason, detail, self.clock.now, lane))
         self.fold.counters[f"dead_letters.{reason}"] += 1
