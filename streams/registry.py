@@ -32,6 +32,7 @@ T = TypeVar("T")
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 """Old and new producers and consumers run at once, in any combination."""
 _UNKNOWN_SCHEMA: Final = 40403
+_LARGEST_ID: Final = 2**31 - 1
 
 
 class Registry:
@@ -119,6 +120,8 @@ class Registry:
         Only its own word for that counts: a proxy's 404 is an outage, and so is a registry that has lost what it took.
         Good records must not end as dead letters because something stands in its place.
         """
+        if schema_id > _LARGEST_ID:
+            return None  # what no registry gives, some do not even take for an id: that is no outage
         try:
             return self._call(lambda: str(self._client.get_schema(schema_id).schema_str))
         except SchemaRegistryError as error:
