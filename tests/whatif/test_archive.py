@@ -102,11 +102,15 @@ def test_what_was_received_later_is_not_read(client: Client, stored: StoredArchi
 
 def test_a_body_may_be_older_than_the_schema_and_have_times_as_text(client: Client, stored: StoredArchive) -> None:
     [one, _] = raised("one", 2, "10:00")
-    paused = record("LeadPaused", at(2, "11:00"), "p", lead="one", until="2026-11-03T10:00:00+01:00")
+    paused = record("LeadPaused", at(2, "11:00"), "p", lead="one", until=at(3, "10:00"))
     archive(client, [replace(one, event={**one.event}), paused])
     client.command(
-        "ALTER TABLE events UPDATE body = replaceRegexpOne(body, '\"score\": null, ', '') WHERE 1 SETTINGS mutations_sync = 2"
+        "ALTER TABLE events UPDATE body = replaceOne(replaceOne(body, '\"score\": null, ', ''), {until:String}, {text:String}) "
+        "WHERE 1 SETTINGS mutations_sync = 2",
+        parameters={"until": str(at(3, "10:00")), "text": '"2026-11-03T10:00:00+01:00"'},
     )
+    changed = client.query("SELECT countIf(body LIKE '%+01:00%'), countIf(body LIKE '%score%') FROM events").result_rows
+    assert changed == [(1, 0)]
     [[scored, pause]] = stored.stories(NOVEMBER.span, FRIDAY)
     assert (scored.details["grade"], pause.details["until"]) == ("warm", at(3, "10:00"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.publishing.support import baton
@@ -21,7 +20,6 @@ FROM kpi_sla_compliance
 
 
 def test_the_side_as_it_was_agreed_is_what_the_store_says(tmp_path: Path) -> None:
-    pytest.importorskip("processors.archive", reason="the sink keeps no archive yet")
     old, new, events, store = (tmp_path / name for name in ("old.yaml", "new.yaml", "week.jsonl", "store"))
     for path, stated in ((old, OLD), (new, promising(hot="2 h", warm="4 h"))):
         path.write_text(yaml.safe_dump(dated(stated)))
