@@ -59,7 +59,7 @@ def test_every_contract_is_registered_under_each_of_its_topics(
     assert len(set(ids.values())) == len(ids)
     wanted = {
         subject(topics.name(topic), contract)
-        for topic in (*INPUTS, "campaigns", "agreements", "lane-forwards", *OUTPUTS)
+        for topic in (*INPUTS, "campaigns", "agreements", "lane-forwards", "dead-letter-replays", *OUTPUTS)
         for contract in on_topic(topic)
     }
     assert {name for name in confluent.get_subjects() if name.startswith(topics.prefix)} == wanted
