@@ -39,6 +39,8 @@ class Outcome(NamedTuple):
     """Counted, kept nowhere: disputed (a withdrawal that came too late), bot (one touch too many)."""
 
 
+_MOST_REFUSED = 2 * 1024 * 1024
+"""Bytes of ids of an erased lead's later events; those of more are not kept, their copies count anew."""
 _ERASED = ("refused_erased", "the lead was erased: a person who returns gets a new lead id upstream")
 _NOTHING = Outcome([], [], [], changed=False)
 _SILENT = Outcome([], [], [], changed=True)
@@ -55,8 +57,9 @@ def receive(lead_id: str, memory: Memory, fact: Fact, clock: int, agreements: Ag
         memory.refused_erased -= 1
         memory.seen = _without(memory.seen, identity)
     if after_erasure:
-        memory.seen += identity
-        memory.refused += identity
+        if len(memory.refused) < _MOST_REFUSED:
+            memory.seen += identity
+            memory.refused += identity
         memory.refused_erased += 1
         return _SILENT._replace(refused=[(*_ERASED, fact)])
     _advance(lead_id, memory, fact.received_at, clock, agreements)
@@ -575,7 +578,10 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
             memory.foreign += _foreign_hash(fact)
             _keep_ways(memory, fact, [])
         elif memory.withdrawn and not _is_void(memory, fact):
-            memory.withdrawn.pop(_name(fact.source_system, fact.event_id), None)
+            name = _name(fact.source_system, fact.event_id)
+            if memory.withdrawn.pop(name, None):
+                for withdrawal in memory.withdrawals.values():
+                    withdrawal.disputed |= withdrawal.target == name
     del tail[:final]
     if memory.announced:
         # An announcement is kept while its clock may still change.

@@ -165,11 +165,12 @@ def _enter(
         state.wake = None
     state.stage = stage
     state.stage_entered_at = fact.effective_at
-    journey.entered.setdefault(stage, fact.effective_at)
+    if stage not in journey.entered:
+        journey.entered[stage] = fact.effective_at
+        if implied:
+            journey.implied.append(stage)
     if implied:
         state.implied[stage] = transition
-        if stage not in journey.implied:
-            journey.implied.append(stage)
 
 
 def _confirm(state: State, stage: str, story: Story) -> None:
@@ -178,7 +179,8 @@ def _confirm(state: State, stage: str, story: Story) -> None:
         confirmed = replace(implied, confirmed=True)
         story.transitions[implied.transition_id] = confirmed
         journey = _journey(state)
-        if stage in journey.implied:
+        # Where a reopening led to the stage again, the journey tells of the first entry.
+        if stage in journey.implied and journey.entered[stage] == implied.entered_at:
             journey.implied.remove(stage)
 
 

@@ -172,6 +172,10 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         self.hand_overs = {key: value for key, value in self.hand_overs.items() if key not in epochs}
         return epochs
 
+    def partitions(self, topic: str) -> int:
+        """How many the topic has, as far as this consumer knows."""
+        return len(self._consumer.partitions_for_topic(topic) or ())
+
     def membership(self) -> tuple[int, str]:
         """(generation, member id) of the group as this member knows it."""
         coordinator = self._consumer._coordinator

@@ -20,13 +20,15 @@ from faust.types import TP
 
 from processors.erasure import Erased
 from processors.lane import LaneFold
+from processors.vocabulary import NEVER
 from schemas.wire import Decoder, Encoder
 from streams.agreements import Source
 from streams.config import ClockMode, Settings
 from streams.errors import UnavailableError
 from streams.registry import Registry
-from streams.topics import READ_BY_LANES, STATES, Topics
+from streams.topics import FORWARDS, READ_BY_LANES, STATES, Topics
 from streams.worker import measures, restore
+from streams.worker.arrivals import Arrivals, Standing
 from streams.worker.commit import FENCED, LaneLog, group_metadata
 from streams.worker.driver import NOTHING, Fetched, HandOver, LaneConsumer
 from streams.worker.intake import Intake
@@ -58,6 +60,8 @@ class OpenLane:
     paused: set[str] = field(default_factory=set)
     commit: asyncio.Task[None] | None = None
     committed_at: float = 0.0
+    durable_at: float = 0.0
+    """Everything folded until then is durable."""
     positions: dict[str, int] = field(default_factory=dict)
     """As last committed; likewise the clock."""
     clock: int = 0
@@ -85,6 +89,7 @@ class Engine:
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._absent: dict[int, float] = {}
         self._resolving: asyncio.Task[None] | None = None
+        self._arrivals = Arrivals()
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: LaneConsumer | None = None
         self.most_pending = max(20_000, settings.max_lane_queue)
@@ -148,6 +153,8 @@ class Engine:
         started = time.monotonic()
         erased = Erased(self._settings.erasure_key.get_secret_value().encode())
         fold = LaneFold(self._agreements, self._state_of, erased, grace_ms=round(self._settings.grace * 1000))
+        if self._settings.clock is ClockMode.EVENT:
+            fold.final_until = fold.buried_until = 0
         lane_log = LaneLog(number, self._settings, self._broker_time)
         try:
             await self._blocking(lane_log.fence)
@@ -169,6 +176,7 @@ class Engine:
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=self._settings.clock, max_record_bytes=self._settings.max_record_bytes,
+            lanes=self._settings.partitions,
         )  # fmt: skip
         lane = Lane(number, fold, intake, self._decoder, self._encoder, position)  # type: ignore[arg-type]
         measures.opened(number, lane)
@@ -255,7 +263,7 @@ class Engine:
         entry.fetches[topic] += 1
         index = self._index[topic]
         entry.lane.add(index, fetched.records)
-        if len(entry.lane.queues[index].records) > self._settings.max_lane_queue and topic not in entry.paused:
+        if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).on_buffer_full(TP(topic, number))
 
@@ -265,13 +273,46 @@ class Engine:
         ends: list[int | None] = []
         for topic in self._names:
             known = hand_overs.get((topic, number), NOTHING)
-            if not known.at_end or known.epoch != entry.epochs[topic] or known.fetches != entry.fetches[topic]:
+            if not self._is_read(known, entry, topic):
                 ends.append(None)
             elif self._settings.clock is ClockMode.EVENT or not known.certain:
                 ends.append(0)
             else:
                 ends.append(self._broker_time.at(known.asked_at) or 0)
         return ends
+
+    @staticmethod
+    def _is_read(known: HandOver, entry: OpenLane, topic: str) -> bool:
+        """Whether the partition is read to its end, and all of it is in the lane's queue."""
+        return known.at_end and known.epoch == entry.epochs[topic] and known.fetches == entry.fetches[topic]
+
+    def _look_for_arrivals(self) -> None:
+        """In a replay: lets become final what nothing can come before any more. Only who has every lane can tell."""
+        consumer = self.consumer
+        if self._settings.clock is not ClockMode.EVENT or consumer is None or not self._assigned:
+            return
+        if len(self._assigned) != consumer.lane_thread.partitions(self._names[0]):
+            # Of several workers none can: nothing becomes final, and who was erased is a tombstone by the lane's own clock.
+            for entry in self.lanes.values():
+                entry.lane.fold.buried_until = NEVER
+            return
+        if self.lanes.keys() != self._assigned:
+            return
+        standings = {}
+        forwards = self._topics.name(FORWARDS)
+        now = time.monotonic()
+        for number, entry in self.lanes.items():
+            known = consumer.lane_thread.hand_overs.get((forwards, number), NOTHING)
+            queued = entry.lane.queues[self._index[forwards]].records
+            # A transaction that is still open may hide what its lane holds to be written.
+            read = entry.epochs and known.certain and self._is_read(known, entry, forwards) and not queued
+            clean = entry.commit is None and not entry.lane.dirty and bool(entry.positions)
+            standings[number] = Standing(
+                entry.clock, known.asked_at if read else 0.0, now if clean else entry.durable_at
+            )
+        until = self._arrivals.look(now, standings)
+        for entry in self.lanes.values():
+            entry.lane.fold.final_until = entry.lane.fold.buried_until = until
 
     async def run(self) -> None:
         """The lane loop. Returns never; an exception that leaves it ends the worker."""
@@ -285,6 +326,7 @@ class Engine:
                 self._resume(number, entry)
                 self._maybe_commit(number, entry)
                 await asyncio.sleep(0)
+            self._look_for_arrivals()
             now = time.monotonic()
             if now - measured >= 1.0:
                 measured = now
@@ -331,7 +373,7 @@ class Engine:
 
     def _resume(self, number: int, entry: OpenLane) -> None:
         for topic in list(entry.paused):
-            if len(entry.lane.queues[self._index[topic]].records) < self._settings.max_lane_queue // 2:
+            if entry.lane.queues[self._index[topic]].has_room(self._settings.max_lane_queue):
                 entry.paused.discard(topic)
                 assert_consumer(self.consumer).on_buffer_drop(TP(topic, number))
 
@@ -344,10 +386,11 @@ class Engine:
         if since >= interval and sum(self._lag(number, entry).values()) > _BEHIND:
             interval = max(interval, _BEHIND_INTERVAL)
         if claims or (entry.lane.dirty and since >= interval) or since >= _HEARTBEAT:
+            made_at = time.monotonic()
             batch = entry.lane.batch()
-            entry.commit = asyncio.ensure_future(self._commit(number, entry, batch))
+            entry.commit = asyncio.ensure_future(self._commit(number, entry, batch, made_at))
 
-    async def _commit(self, number: int, entry: OpenLane, batch: Batch) -> None:
+    async def _commit(self, number: int, entry: OpenLane, batch: Batch, made_at: float) -> None:
         try:
             metadata = None
             if self._settings.transactions:
@@ -361,6 +404,7 @@ class Engine:
             return
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = time.monotonic()
+        entry.durable_at = made_at
         entry.commit = None
         measures.committed(number, batch, seconds)
 

@@ -17,17 +17,20 @@ from streams.metrics import (
     LANE_CLOCK_AGE,
     LANES_LOST,
     LANES_OWNED,
+    MISPARTITIONED,
     OPEN_CLOCKS,
     RESTORE_SECONDS,
     SLA_EVENTS,
     TRANSITIONS,
     UNWORKED,
 )
-from streams.topics import READ_BY_LANES
+from streams.topics import INPUTS, READ_BY_LANES
 from streams.worker.lane import Batch, Lane
 
 __all__ = ["BATCH_SECONDS", "LANES_LOST", "LANES_OWNED", "RESTORE_SECONDS", "committed", "forget", "lane"]
 
+for _topic in INPUTS:  # from zero on, so that the first of them counts as an increase
+    MISPARTITIONED.labels(topic=_topic)
 _told: dict[int, Counter[str]] = {}
 """Lane -> its counters as last told. They are durable and counted once; Prometheus gets what this process added."""
 
@@ -59,6 +62,8 @@ def committed(number: int, batch: Batch, seconds: float) -> None:
                 BREACHES.labels(policy=detail).inc(count)
             case "dead_letters":
                 DEAD_LETTERS.labels(reason=detail).inc(count)
+            case "mispartitioned":
+                MISPARTITIONED.labels(topic=detail).inc(count)
             case _:
                 continue
 

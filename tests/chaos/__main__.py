@@ -116,7 +116,7 @@ def main(
     faults = [fault for fault in FAULTS if not only or any(part in fault.name for part in only)]
     rows = []
     with tempfile.TemporaryDirectory(prefix="baton-chaos-") as scratch:
-        folder = keep or Path(scratch)
+        folder = (keep or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         then = past(_HISTORIES)
         ground = Ground(folder)

@@ -13,15 +13,14 @@ from typing import Any, Final
 import urllib3
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from schemas.catalog import CATALOG
-from schemas.wire import Decoder
+from schemas.wire import schema_id
 from streams.config import Settings
-from streams.registry import Registry
 from streams.store.client import connect
-from streams.topics import INPUTS, OUTPUTS, RECEIVED_AT_HEADER, TRANSITIONS, Topics
+from streams.topics import INPUTS, LANE_KEY, OUTPUTS, RECEIVED_AT_HEADER, STATES, TRANSITIONS, Topics
 from tests.chaos.judge import Received
 from tests.chaos.load import LIVE
 from tests.oracle.records import Record
+from tests.worker.processes import Known
 
 _WARM: Final = 5.0
 """Seconds that pass before waits are measured: a process that has just started is not what is asked about."""
@@ -52,15 +51,6 @@ def _partitions(consumer: Consumer, name: str) -> list[int]:
     return sorted(consumer.list_topics(name, timeout=20).topics[name].partitions)
 
 
-def decoder(settings: Settings) -> Decoder:
-    """Knows every contract under the registry's ids."""
-    made = Decoder()
-    with Registry(settings.registry_url) as registry:
-        for name, number in registry.ids(Topics(settings.topic_prefix), list(CATALOG)).items():
-            made.learn(number, CATALOG[name].text)
-    return made
-
-
 def read_all(
     settings: Settings,
     topics: tuple[str, ...],
@@ -88,7 +78,7 @@ def read_all(
 
 def inputs(settings: Settings) -> list[Received]:
     """All that was published, with the time and the lane that Kafka gave it."""
-    known = decoder(settings)
+    known = Known(settings)
     found: list[Received] = []
 
     def take(message: Any) -> None:
@@ -101,6 +91,25 @@ def inputs(settings: Settings) -> list[Received]:
 
     read_all(settings, INPUTS, take, "read_committed")
     return found
+
+
+def versions(settings: Settings) -> tuple[dict[int, list[str]], int]:
+    """By lane: the versions of the workers that had it, one after the other; and by how many schemas states are written."""
+    known = Known(settings)
+    had: dict[int, list[str]] = {}
+    schemas: set[int | None] = set()
+
+    def take(message: Any) -> None:
+        if message.key() != LANE_KEY:
+            schemas.add(schema_id(message.value()))
+            return
+        _, position = known.decode(message.value())
+        owners = had.setdefault(position["lane"], [])
+        if owners[-1:] != [position["worker_version"]]:
+            owners.append(position["worker_version"])
+
+    read_all(settings, (STATES,), take, "read_committed")
+    return had, len(schemas - {None})
 
 
 def refused(settings: Settings) -> int:
@@ -200,7 +209,7 @@ class Watch:
 
     def _topic(self) -> None:
         from_here = (time.time() + _WARM) * 1000
-        known = decoder(self._settings)
+        known = Known(self._settings)
         consumer = _consumer(self._settings)
         name = Topics(self._settings.topic_prefix).name(TRANSITIONS)
         consumer.assign([TopicPartition(name, number, 0) for number in _partitions(consumer, name)])

@@ -123,9 +123,10 @@ class Site:
         command = [sys.executable, "-m", "streams", "sink", "--port-file", str(port_file)]
         self.sink = start(command, self.folder, name="sink", env=environment(self.settings))
 
-    def add_worker(self, name: str, *, proxied: bool = False) -> Worker:
+    def add_worker(self, name: str, *, proxied: bool = False, source: Path | None = None) -> Worker:
+        """`source`: a folder with another version of the source."""
         update = {"brokers": self.ground.through_proxies} if proxied else {}
-        worker = Worker(self.settings.model_copy(update=update), self.folder, name)
+        worker = Worker(self.settings.model_copy(update=update), self.folder, name, source=source)
         self.workers[name] = worker
         return worker
 

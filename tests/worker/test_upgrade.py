@@ -18,8 +18,8 @@ from tests.worker.processes import Worker, read_outputs, running, settings_for
 from tests.worker.test_worker import AGREEMENT, done, history, publish, verdicts
 
 
-def earlier_schema(settings: Settings, name: str) -> tuple[int, str]:
-    """Registers the contract as it may have been before: another text, so another id. Returns both."""
+def earlier_schema(settings: Settings, name: str) -> int:
+    """Registers the contract as it may have been before: another text, so another id."""
     schema = json.loads(CATALOG[name].text)
     schema["doc"] = "As it was."
     where = subject(Topics(settings.topic_prefix).name(STATES), CATALOG[name])
@@ -27,7 +27,7 @@ def earlier_schema(settings: Settings, name: str) -> tuple[int, str]:
         "POST", f"{settings.registry_url}/subjects/{where}/versions", json={"schema": json.dumps(schema)}, timeout=30
     )
     assert answer.status == 200, answer.data
-    return int(answer.json()["id"]), json.dumps(schema)
+    return int(answer.json()["id"])
 
 
 def rewrite_states(settings: Settings, state_id: int, position_id: int) -> int:
@@ -69,12 +69,12 @@ def test_states_under_an_earlier_schema_are_gone_on_from(cluster: Cluster, topic
     with running(settings, tmp_path, "first") as first:
         publish(settings, [event for n in range(20) for event in history(f"lead-{n}", answered=None)], end=1)
         eventually(lambda: done([first], settings.partitions, 1), 60)
-    texts = dict(earlier_schema(settings, name) for name in ("LeadState", "LanePosition"))
-    assert rewrite_states(settings, *texts) == 20 + settings.partitions
+    earlier = [earlier_schema(settings, name) for name in ("LeadState", "LanePosition")]
+    assert rewrite_states(settings, *earlier) == 20 + settings.partitions
     with running(settings, tmp_path, "second") as second:
         publish(settings, [("TouchRecorded", 3, {"lead_id": f"lead-{n}", "event_id": "t"}) for n in range(20)], end=9)
         eventually(lambda: done([second], settings.partitions, 9), 60)
-    outputs = read_outputs(settings, texts)
+    outputs = read_outputs(settings)
     assert verdicts(outputs) == {"met": 20}
     assert [item["change"] for item in outputs["LeadTransition"]] == ["stated"] * 40
 
