@@ -12,7 +12,7 @@ help:
 	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
 	@echo 'make chaos  breaks a running pipeline in every way, on real processes, and judges what it said'
 	@echo 'make release-schemas   keeps the contracts of this version; later ones must be compatible with them'
-	@echo 'make docs   regenerates reference pages, types and the JSON Schema of agreements'
+	@echo 'make docs   regenerates reference pages, docs/kpis.md, types and the JSON Schema of agreements'
 
 setup: $(STAMP)
 $(STAMP): requirements/dev.txt pyproject.toml
@@ -33,6 +33,7 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m deploy.clickhouse.catalogue --check
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -42,6 +43,7 @@ chaos: setup
 
 docs: setup
 	@$(BIN)/python -m schemas.generate
+	@$(BIN)/python -m deploy.clickhouse.catalogue
 	@$(BIN)/baton agreement schema > docs/reference/agreement.schema.json
 
 release-schemas: setup

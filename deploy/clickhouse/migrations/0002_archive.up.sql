@@ -168,10 +168,18 @@ AS SELECT
     said.withdrawn_event_id AS event_id,
     events.topic AS topic,
     min(events.received_at) AS received_at
-FROM events
+FROM
+(
+    -- First told wins, whatever it is: a FactWithdrawn under an id that is taken withdraws nothing.
+    SELECT lead_id, source_system, event_type, received_at, said, topic
+    FROM events
+    WHERE lead_id IN (SELECT lead_id FROM events WHERE event_type = 'FactWithdrawn')
+        AND (topic, partition, offset, timestamp)
+            NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
+    ORDER BY lead_id, source_system, event_id, received_at, body_hash
+    LIMIT 1 BY lead_id, source_system, event_id
+) AS events
 WHERE event_type = 'FactWithdrawn'
-    AND (events.topic, events.partition, events.offset, events.timestamp)
-        NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
 GROUP BY lead_id, source_system, event_id, topic
 COMMENT 'Events that were taken back. One that was effective more than 72 h before stays; the view facts sees to that';
 
@@ -237,8 +245,7 @@ FROM
 (
     SELECT lead_id, source_system, event_id, event_type, effective_at, received_at, entered_by, person_fields, said, topic
     FROM events
-    WHERE (empty({types:Array(String)}) OR event_type IN {types:Array(String)})
-        AND (topic, partition, offset, timestamp)
+    WHERE (topic, partition, offset, timestamp)
             NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
     ORDER BY lead_id, source_system, event_id, received_at, body_hash
     LIMIT 1 BY lead_id, source_system, event_id
@@ -249,7 +256,9 @@ LEFT JOIN withdrawals
     AND withdrawals.event_id = first.event_id
     AND withdrawals.topic = first.topic
 LEFT JOIN survivors ON survivors.lead_id = first.lead_id
-WHERE NOT (
+-- After copies and conflicts are gone: of two bodies under one id the first counts, whatever its type.
+WHERE (empty({types:Array(String)}) OR first.event_type IN {types:Array(String)})
+    AND NOT (
         ifNull(withdrawals.event_id, '') != ''
         AND first.event_type NOT IN ('FactWithdrawn', 'LeadErased')
         AND first.effective_at >= ifNull(withdrawals.received_at, toDateTime64(0, 3, 'UTC')) - toIntervalHour(72)
