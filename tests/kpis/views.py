@@ -107,7 +107,7 @@ CHECKS: Final[Mapping[str, Check]] = {
         lambda known: deals.pipeline_velocity(known, 100),
     ),
     "manual_events": (
-        lambda _: "event_type, source_system, events, by_person, manual_ratio FROM kpi_manual_events",
+        lambda _: "event_type, source_system, events, by_hand, manual_ratio FROM kpi_manual_events",
         deals.manual_events,
     ),
     "completeness": (

@@ -496,10 +496,10 @@ CREATE OR REPLACE VIEW kpi_manual_events
     event_type String COMMENT 'Record name',
     source_system String COMMENT 'The system that says so',
     events UInt64 COMMENT 'Events that count',
-    by_person UInt64 COMMENT 'Those entered by a person',
-    manual_ratio Float64 COMMENT 'by_person / events'
+    by_hand UInt64 COMMENT 'Those entered by a person',
+    manual_ratio Float64 COMMENT 'by_hand / events'
 )
-AS SELECT told.event_type AS event_type, told.source_system AS source_system, count() AS events, countIf(told.entered_by = 'person') AS by_person, by_person / events AS manual_ratio
+AS SELECT told.event_type AS event_type, told.source_system AS source_system, count() AS events, countIf(told.entered_by = 'person') AS by_hand, by_hand / events AS manual_ratio
 FROM facts(types = []) AS told
 WHERE told.event_type NOT IN ('FactWithdrawn', 'LeadErased')
 GROUP BY event_type, source_system
