@@ -569,6 +569,7 @@ def _fold_away(lead_id: str, memory: Memory, clock: int, agreements: Agreements)
         memory.base, memory.head = memory.head, None
     else:
         memory.base = memory.base or State()
+        memory.base.erased_at = memory.erased_at
         for fact in tail[:final]:
             if not (memory.withdrawn and not fact.via and _is_void(memory, fact)):
                 ids = _ids_before(lead_id, memory, fact)

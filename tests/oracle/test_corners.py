@@ -77,6 +77,16 @@ TWO_BODIES_OF_A_DISPUTED_WITHDRAWAL = (
 )
 """What it names is folded away between the two; still it is disputed once."""
 
+FOLDED_AWAY_BEFORE_THE_TOMBSTONE = (
+    _record("LeadMerged", 48, "b3", lead="a", into="b"),
+    _record("LeadErased", 169.1, "m9", lead="b"),
+    _record("LeadRecycled", 169.2, "m10", late=30, lead="a"),
+    _record("LeadSalesQualified", 217.1, "m17", lead="a"),
+    _record("LeadPaused", 289.1, "m13", lead="a"),
+    _record("FactWithdrawn", 289.2, "w23", lead="a", withdrawn_event_id="m17"),
+)
+"""A lane that waits for others keeps an erased lead's facts; what came after the erasure stays refused as such."""
+
 RARE = (236, 1172)
 """Orders in which the clock that two merges bring went wrong; two in 1,500 do."""
 
@@ -89,6 +99,7 @@ RARE = (236, 1172)
         REFUSED_ON_TWO_WAYS,
         A_CLOCK_THAT_TWO_MERGES_BRING,
         TWO_BODIES_OF_A_DISPUTED_WITHDRAWAL,
+        FOLDED_AWAY_BEFORE_THE_TOMBSTONE,
     ],
     ids=[
         "merged again after erasure",
@@ -96,6 +107,7 @@ RARE = (236, 1172)
         "refused on two ways",
         "a clock that two merges bring",
         "two bodies of a disputed withdrawal",
+        "folded away before the tombstone",
     ],
 )
 def test_a_corner_is_told_alike_in_any_order(records: Sequence[Record]) -> None:
