@@ -81,9 +81,9 @@ FOLDED_AWAY_BEFORE_THE_TOMBSTONE = (
     _record("LeadMerged", 48, "b3", lead="a", into="b"),
     _record("LeadErased", 169.1, "m9", lead="b"),
     _record("LeadRecycled", 169.2, "m10", late=30, lead="a"),
-    _record("LeadSalesQualified", 217.1, "m17", lead="a"),
-    _record("LeadPaused", 289.1, "m13", lead="a"),
-    _record("FactWithdrawn", 289.2, "w23", lead="a", withdrawn_event_id="m17"),
+    _record("LeadSalesQualified", 217.2, "m17", lead="a"),
+    _record("LeadPaused", 289.2, "m13", lead="a"),
+    _record("FactWithdrawn", 289.1, "w23", late=0.1, lead="a", withdrawn_event_id="m17"),
 )
 """A lane that waits for others keeps an erased lead's facts; what came after the erasure stays refused as such."""
 
