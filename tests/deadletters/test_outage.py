@@ -106,12 +106,13 @@ def test_a_registry_that_lost_its_schemas_is_an_outage(embedded_registry_url: st
 
 @pytest.mark.parametrize("mode", ["down", "proxy"])
 def test_a_worker_waits_for_its_registry_and_sets_nothing_aside(
-    mock_brokers: str, front: Front, topic_prefix: str, tmp_path: Path, mode: str
+    mock_brokers: str, front: Front, embedded_registry_url: str, topic_prefix: str, tmp_path: Path, mode: str
 ) -> None:
     path = tmp_path / "agreement.yaml"
     path.write_text(AGREEMENT)
     cluster = Cluster(mock_brokers, front.url, real=False)
     settings = settings_for(cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
+    reading = settings.model_copy(update={"registry_url": embedded_registry_url})
     contract = CATALOG["LeadCaptured"]
     newer = json.loads(contract.text)
     newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
@@ -133,10 +134,10 @@ def test_a_worker_waits_for_its_registry_and_sets_nothing_aside(
         assert producer.flush(10) == 0
         said = {"down": "registry unreachable, retrying", "proxy": "schema lookup failed, trying again"}[mode]
         worker.child.wait_until(lambda: said in worker.child.output(), 60)
-        never(lambda: read_outputs(settings)["DeadLetter"] or read_outputs(settings)["LeadTransition"], 2)
+        never(lambda: read_outputs(reading)["DeadLetter"] or read_outputs(reading)["LeadTransition"], 2)
         front.mode = "up"
         publish(settings, [], end=5)
         eventually(lambda: done([worker], settings.partitions, 5), 60)
-    outputs = read_outputs(settings)
+    outputs = read_outputs(reading)
     assert [item["to_stage"] for item in outputs["LeadTransition"]] == ["inquiry"]
     assert outputs["DeadLetter"] == []
