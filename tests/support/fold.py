@@ -80,10 +80,10 @@ def in_any_order(records: Sequence[Recorded], random: Random) -> list[Recorded]:
     else:
         out = list(records)
         random.shuffle(out)
-    for record in [record for record in out if record.name == "LeadErased"]:
-        place = next(at for at, other in enumerate(out) if other.received_at > record.received_at or other is record)
-        out.remove(record)
-        out.insert(place, record)
+    for place, record in enumerate(out):
+        if record.name == "LeadErased":
+            first = next(at for at, other in enumerate(out) if other.received_at > record.received_at or at == place)
+            out.insert(first, out.pop(place))
     return out
 
 
