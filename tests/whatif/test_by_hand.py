@@ -213,6 +213,20 @@ def test_a_wake_date_of_an_earlier_month() -> None:
     assert told(changes) == {("sleeper", "wake"): "no_longer_breached breached_open open"}
 
 
+def test_two_attempts_instead_of_three() -> None:
+    """Due on Wednesday by both; two calls are all that was promised, or one too few."""
+    old, new = (
+        {**OLD, "version": name, "policies": {"cadence": {"targets": "2 bd", "attempts": attempts}}}
+        for name, attempts in (("autumn", 3), ("next", 2))
+    )
+    calls = [
+        record("TouchRecorded", at(2, time), f"call-{time}", lead="one", outcome="no_answer")
+        for time in ("10:00", "11:00")
+    ]
+    _, changes = asked([*raised("one", 2, "09:00"), *calls], [old], [new], NOVEMBER, at(3, "12:00"))
+    assert told(changes) == {("one", "cadence"): "other_verdict open met"}
+
+
 def test_a_copy_changes_nothing() -> None:
     report, changes = asked(WEEK, [OLD], [version()], NOVEMBER, FRIDAY)
     assert (changes, report.changes) == ([], {})

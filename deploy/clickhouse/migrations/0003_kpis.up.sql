@@ -586,8 +586,10 @@ FROM
         arrayMap((a, b) -> if(b, if({model:String} = 'u', 0.2, 0.1) / others, a), anchors, between) AS raw,
         arraySum(raw) AS whole,
         arrayMap(x -> toInt64(floor(x / whole * 1000000000)), raw) AS floored,
-        -- What is lost by rounding goes to the first that has a share: the sum is exactly 1.
-        arrayMap((x, i) -> x + if(i = arrayFirstIndex(y -> y > 0, floored), 1000000000 - arraySum(floored), 0), floored, arrayEnumerate(floored)) AS parts
+        -- Rounding loses less than one unit of each share; the units go to those that have a share, one each, the first first: the sum is exactly 1.
+        1000000000 - arraySum(floored) AS lost,
+        arrayCount(x -> x > 0, floored) AS shares,
+        arrayMap((x, i) -> if(x > 0, x + intDiv(lost, shares) + (i <= lost % shares), 0), floored, arrayCumSum(x -> x > 0, floored)) AS parts
     FROM
     (
         SELECT
