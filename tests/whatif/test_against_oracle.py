@@ -108,13 +108,12 @@ def test_the_difference_is_that_of_two_full_replays() -> None:
             return
         new = adopted(versions, proposed, start)
         before, after = (right(oracle(records, side, now=now), span) for side in (versions, new))
+        refused = ""
         try:
             report, changes = asked(records, versions, [proposed], Period("now", "UTC", span), now)
-        except InputError as error:
+        except InputError as error:  # nothing in the span, received only after it, or the same agreement
             refused = str(error)
-        else:
-            refused = None
-        if refused is not None:  # nothing in the span, received only after it, or the same agreement
+        if refused:
             assert before == after or "the archive begins at" in refused
             return
         assert differences(changes) == (before - after, after - before)
