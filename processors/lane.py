@@ -22,6 +22,7 @@ from processors.agreed import refusal
 from processors.agreement import Agreements
 from processors.erasure import ERASED_PREFIX, Erased
 from processors.facts import Fact
+from processors.folding import Outcome
 from processors.state import Memory, State, unpack
 from processors.telling import InstanceSaid, PassedOn
 from processors.vocabulary import DAY, NEVER
@@ -191,7 +192,7 @@ class LaneFold:
             self.counters["recalled" if recalled else "received"] += 1
             self._take(into, memory, outcome, overdue)
 
-    def _take(self, lead_id: str, memory: Memory, outcome: leads.Outcome, overdue: int) -> None:
+    def _take(self, lead_id: str, memory: Memory, outcome: Outcome, overdue: int) -> None:
         counters = self.counters
         if outcome.changed:
             if overdue or memory.announced:
@@ -211,7 +212,7 @@ class LaneFold:
         if outcome.dropped is not None:
             counters[f"refused.{outcome.dropped}"] += 1
 
-    def _tell(self, lead_id: str, outcome: leads.Outcome) -> None:
+    def _tell(self, lead_id: str, outcome: Outcome) -> None:
         counters = self.counters
         for said in outcome.transitions:
             counters["transitions" if said.change == "stated" else f"transitions.{said.change}"] += 1

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from processors import bots, instances, lead, lifecycle, merging, moves, sla
+from processors import bots, folding, instances, lead, lifecycle, merging, moves, sla
 from processors.facts import RANK, Fact
 from processors.moves import Move
 from processors.state import Instance, State
@@ -146,7 +146,7 @@ def test_the_fold_tells_what_the_oracle_tells(capsys: pytest.CaptureFixture[str]
 def test_a_bot_is_bounded_as_the_oracle_bounds_it(history: History, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bots, "MOST_TOUCHES", 8)
-        patch.setattr(lead, "MOST_TOUCHES", 8)
+        patch.setattr(folding, "MOST_TOUCHES", 8)
         records, versions, now = history
         if excepted(records, floods=True):
             return
@@ -189,7 +189,7 @@ def _no_clamp(patch: pytest.MonkeyPatch) -> None:
 
 
 def _late_facts_come_last(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lead, "bisect_left", lambda tail, *_, **__: len(tail))
+    patch.setattr(folding, "bisect_left", lambda tail, *_, **__: len(tail))
 
 
 def _no_cooldown(patch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def _the_latest_deadline_stays(patch: pytest.MonkeyPatch) -> None:
 
 
 def _circles_are_merged(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lead, "_come_home", lambda *_: lead._NOTHING)
+    patch.setattr(lead, "come_home", lambda *_: folding.NOTHING)
 
 
 def _wakes_whatever_happened(patch: pytest.MonkeyPatch) -> None:
@@ -262,7 +262,7 @@ def _wakes_whatever_happened(patch: pytest.MonkeyPatch) -> None:
 
 
 def _withdrawals_count_for_ever(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lead, "LATENESS", 10**12)
+    patch.setattr(folding, "LATENESS", 10**12)
 
 
 MUTANTS: Sequence[Patch] = (
