@@ -15,17 +15,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from processors.agreement_model import (
-    ALWAYS_NAME,
-    LONGEST,
-    CadencePolicy,
-    Document,
-    HolidayError,
-    Holidays,
-    amount_ms,
-    document,
-)
+from processors.agreement_document import document
+from processors.agreement_model import CadencePolicy, Document, HolidayError, Holidays
 from processors.agreement_text import AgreementError, Place, Text
+from processors.agreement_words import ALWAYS_NAME, LONGEST, amount_ms
 from processors.calendars import ALWAYS, Calendar, calendar
 from processors.vocabulary import DAY
 
