@@ -138,7 +138,7 @@ def _say_instance(memory: Memory, said: list[InstanceSaid], before: Instance | N
     # An announced breach stays true under an earlier deadline; a later one has to be waited for anew.
     verdict = sla.verdict(now, announced and now.deadline <= deadline)
     if announced and verdict in ("met", "cancelled", "transferred", "open"):
-        memory.announced[identity] = (0, min(rung, _BELOW))
+        memory.announced[identity] = (0, min(rung, WARNINGS))
         said.append(InstanceSaid("breach_retracted", now, announced=False))
         return
     if announced:
@@ -153,5 +153,5 @@ def _say_instance(memory: Memory, said: list[InstanceSaid], before: Instance | N
     said.append(InstanceSaid(kind, now, announced))
 
 
-_BELOW: Final = 99
+WARNINGS: Final = 99
 """Rungs up to here are warnings: told once, they are not taken back with a breach."""
