@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench docs
+.PHONY: help setup demo test lint bench chaos docs release-schemas
 help:
 	@echo 'make demo   the whole pipeline on this machine, with a live view (Ctrl-C ends it)'
 	@echo 'make test   every test; starts the real components it needs'
 	@echo 'make lint   ruff, mypy --strict, import rules, generated files up to date'
 	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
-	@echo 'make docs   regenerates reference pages, types and the JSON Schema of agreements'
+	@echo 'make chaos  breaks a running pipeline in every way, on real processes, and judges what it said'
+	@echo 'make release-schemas   keeps the contracts of this version; later ones must be compatible with them'
+	@echo 'make docs   regenerates reference pages, docs/kpis.md, types and the JSON Schema of agreements'
 
 setup: $(STAMP)
 $(STAMP): requirements/dev.txt pyproject.toml
@@ -31,10 +33,18 @@ lint: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m deploy.clickhouse.catalogue --check
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+chaos: setup
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 docs: setup
 	@$(BIN)/python -m schemas.generate
+	@$(BIN)/python -m deploy.clickhouse.catalogue
 	@$(BIN)/baton agreement schema > docs/reference/agreement.schema.json
+
+release-schemas: setup
+	@$(BIN)/python -m schemas.release $(ARGS)

@@ -141,7 +141,7 @@ def main() -> None:
             registry.start()
             settings = load(
                 brokers=kafka.brokers, registry_url=registry.url, topic_prefix="bench.", group="bench.worker",
-                partitions=PARTITIONS, clock=ClockMode.EVENT,
+                partitions=PARTITIONS, clock=ClockMode.EVENT, erasure_key="bench",
             )  # fmt: skip
             ensure_topics(settings)
             load_topics(settings, options.events)

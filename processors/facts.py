@@ -11,7 +11,8 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from processors.vocabulary import AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS, TICK
+from processors.erasure import ERASED_PREFIX
+from processors.vocabulary import ABSORBED, AHEAD, EARLIEST, END_REASONS, LATENESS, RANK, REJECT_REASONS, TICK
 
 __all__ = ["RANK", "Fact", "Key", "RefusedFact", "check", "tick", "to_fact"]
 
@@ -59,10 +60,17 @@ class Fact(msgspec.Struct, array_like=True, gc=False):
     """Leads that passed it on after their merge, the first being the lead that the event names."""
     circular: bool = False
     """Of a LeadMerged: the survivor it names has merged, by earlier merges, into this lead."""
+    lane: int = -1
+    """Lane whose partition `at` speaks of, of a fact that another lane read and passed on: its producer put it there."""
 
     @property
     def key(self) -> Key:
         return (self.effective_at, self.rank, self.source_system, self.event_id, self.lead_id)
+
+    def name_on(self, lead_id: str) -> str:
+        """In whose name it acts on `lead_id`, for ids: of a merge both leads, for several may come under one event id."""
+        # No lead id starts with NUL.
+        return f"\0{len(self.lead_id)}:{self.lead_id}{lead_id}" if self.kind == ABSORBED else lead_id
 
 
 def tick(at: int, now: int) -> Fact:
@@ -118,6 +126,10 @@ _REASONS: Final[Mapping[str, frozenset[str]]] = {
     "OpportunityLost": END_REASONS,
 }
 
+_RESERVED: Final = ("\0", ERASED_PREFIX)
+"""No lead id starts like this."""
+_LAST: Final = 253_402_300_799_999
+"""The end of the year 9999: what comes later has no date."""
 _ABSURD_AMOUNT: Final = 10**15
 """Ten trillion of a currency with cents: a slip of the decimal point, not a deal."""
 _LONGEST: Final = 512
@@ -155,8 +167,13 @@ def check(name: str, event: Mapping[str, Any]) -> None:
                 if len(item) > _LONGEST:
                     _too_long(name, field, item)
     lead_id = event["lead_id"]
-    if lead_id[0] == "\0":
-        raise RefusedFact("invalid_value", f"{name}.lead_id starts with a NUL, which is kept for control records")
+    for field in ("lead_id", "into") if name == "LeadMerged" else ("lead_id",):
+        if event[field].startswith(_RESERVED):
+            raise RefusedFact(
+                "invalid_value",
+                f"{name}.{field} starts with a NUL or with {ERASED_PREFIX}, which are kept for control records and erased "
+                "leads: give the lead another id",
+            )
     if event["occurred_at"] < EARLIEST:
         raise RefusedFact(
             "occurred_at_out_of_range",
@@ -176,8 +193,14 @@ def check(name: str, event: Mapping[str, Any]) -> None:
             raise RefusedFact("unknown_reason", f"{name}.reason is not one of {', '.join(sorted(END_REASONS))}")
     elif name == "LeadMerged" and event["into"] == lead_id:
         raise RefusedFact("invalid_value", "LeadMerged.into is the lead itself: name the surviving lead")
-    elif name == "LeadAssigned" and event["owner"] == lead_id:
-        raise RefusedFact("invalid_value", "LeadAssigned.owner is the lead itself: name the owner")
+    if event.get("owner") == lead_id:
+        raise RefusedFact("invalid_value", f"{name}.owner is the lead itself: name the owner")
+    for field in ("wake_date", "until"):
+        if (event.get(field) or 0) > _LAST:
+            raise RefusedFact(
+                "invalid_value",
+                f"{name}.{field} is after the year 9999: give UTC milliseconds (not microseconds) since 1970",
+            )
     amount = event.get("amount_minor")
     if amount is not None:
         if not 0 <= amount <= _ABSURD_AMOUNT:
@@ -185,7 +208,7 @@ def check(name: str, event: Mapping[str, Any]) -> None:
         currency = event.get("currency")
         if not (currency and len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
             raise RefusedFact(
-                "invalid_value", f"{name}.currency must be an ISO 4217 code such as EUR where amount_minor is given"
+                "invalid_value", f"{name}.currency must be an ISO 4217 code such as EUR where amount_minor is given",
             )
 
 

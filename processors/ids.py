@@ -31,3 +31,13 @@ def holds(hashes: bytes, identity: bytes) -> bool:
             return True
         at = hashes.find(identity, at + 1)
     return False
+
+
+def without(hashes: bytes, identity: bytes) -> bytes:
+    """8-byte hashes, one after the other, less this one."""
+    return b"".join(hashes[at : at + 8] for at in range(0, len(hashes), 8) if hashes[at : at + 8] != identity)
+
+
+def split(hashes: bytes, length: int = 8) -> set[bytes]:
+    """Hashes of `length` bytes each that stand one after the other."""
+    return {hashes[at : at + length] for at in range(0, len(hashes), length)}

@@ -80,7 +80,7 @@ def comes_after_erasure(state: State, fact: Fact) -> bool:
     """Whether a merged lead's fact was received after this lead was erased, or follows a merge into it that was."""
     if state.erased_at and fact.received_at > state.erased_at:
         return True
-    return bool(state.nowhere) and not set(state.nowhere).isdisjoint(fact.via)
+    return any(lead_id in fact.via and key < fact.key for lead_id, key in state.nowhere)
 
 
 def _wake(lead_id: str, state: State, fact: Fact, agreements: Agreements, story: Story) -> None:
@@ -97,7 +97,7 @@ def _absorb(lead_id: str, state: State, fact: Fact, agreements: Agreements, stor
     if snapshot is None:
         return
     if state.stage == "erased" or comes_after_erasure(state, fact):
-        state.nowhere += (fact.lead_id,)
+        state.nowhere += ((fact.lead_id, fact.key),)
         return
     entered = merging.unite(state, snapshot)
     journey = _journey(state)
@@ -138,7 +138,7 @@ def _enter(
 ) -> None:
     state.sequence += 1
     transition = Transition(
-        transition_id=transition_id(lead_id, fact.source_system, fact.event_id, stage),
+        transition_id=transition_id(fact.name_on(lead_id), fact.source_system, fact.event_id, stage),
         cycle=state.cycle,
         sequence=state.sequence,
         from_stage=state.stage or None,
@@ -165,11 +165,12 @@ def _enter(
         state.wake = None
     state.stage = stage
     state.stage_entered_at = fact.effective_at
-    journey.entered.setdefault(stage, fact.effective_at)
+    if stage not in journey.entered:
+        journey.entered[stage] = fact.effective_at
+        if implied:
+            journey.implied.append(stage)
     if implied:
         state.implied[stage] = transition
-        if stage not in journey.implied:
-            journey.implied.append(stage)
 
 
 def _confirm(state: State, stage: str, story: Story) -> None:
@@ -178,7 +179,8 @@ def _confirm(state: State, stage: str, story: Story) -> None:
         confirmed = replace(implied, confirmed=True)
         story.transitions[implied.transition_id] = confirmed
         journey = _journey(state)
-        if stage in journey.implied:
+        # Where a reopening led to the stage again, the journey tells of the first entry.
+        if stage in journey.implied and journey.entered[stage] == implied.entered_at:
             journey.implied.remove(stage)
 
 

@@ -41,7 +41,7 @@ class Table:
     columns: tuple[str, ...]
 
 
-_PLACE: Final = ("topic_id", "partition", "offset", "version", "deleted")
+PLACE: Final = ("topic_id", "partition", "offset", "version", "deleted")
 
 _TRANSITION: Final = (
     "transition_id", "lead_id", "change", "cycle", "sequence", "from_stage", "to_stage", "entered_at", "event_type",
@@ -69,16 +69,16 @@ _LETTER: Final = (
     "topic", "partition", "offset", "timestamp", "reason", "detail", "schema_id", "lead_id", "failed_at", "worker_version",
 )  # fmt: skip
 
-TRANSITIONS: Final = Table("lead_transitions", (*_TRANSITION, *_PLACE))
-INSTANCES: Final = Table("sla_instances", (*_INSTANCE, *_PLACE))
+TRANSITIONS: Final = Table("lead_transitions", (*_TRANSITION, *PLACE))
+INSTANCES: Final = Table("sla_instances", (*_INSTANCE, *PLACE))
 LEADS: Final = Table(
     "leads",
-    (*_LEAD, "next_deadline", "refusals", "is_test", *(f"cycles.{name}" for name in _JOURNEY), *_PLACE),
+    (*_LEAD, "next_deadline", "refusals", "is_test", *(f"cycles.{name}" for name in _JOURNEY), *PLACE),
 )
-LANES: Final = Table("lanes", (*_LANE, *_PLACE))
+LANES: Final = Table("lanes", (*_LANE, *PLACE))
 DEAD_LETTERS: Final = Table(
     "dead_letters",
-    ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp", *_LETTER[4:], *_PLACE),
+    ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp", *_LETTER[4:], *PLACE),
 )
 
 _transition = itemgetter(*_TRANSITION)
@@ -89,18 +89,19 @@ _letter = itemgetter(*_LETTER)
 _NO_JOURNEYS: Final[tuple[Sequence[Any], ...]] = ((),) * len(_JOURNEY)
 
 
-def _place(at: At, *, deleted: bool = False) -> Row:
+def place(at: At, *, deleted: bool = False) -> Row:
+    """The last columns of every row: PLACE."""
     return (at.topic_id, at.partition, at.offset, at.version, int(deleted))
 
 
 def transition(record: Mapping[str, Any], at: At) -> Row:
     """A LeadTransition."""
-    return _transition(record) + _place(at, deleted=record["change"] == "retracted")  # type: ignore[no-any-return]
+    return _transition(record) + place(at, deleted=record["change"] == "retracted")  # type: ignore[no-any-return]
 
 
 def instance(record: Mapping[str, Any], at: At) -> Row:
     """An SlaEvent: each carries the whole instance as it stands."""
-    return _instance(record) + _place(at, deleted=record["kind"] in ("retracted", "moved"))  # type: ignore[no-any-return]
+    return _instance(record) + place(at, deleted=record["kind"] in ("retracted", "moved"))  # type: ignore[no-any-return]
 
 
 def _journey(journey: Mapping[str, Any], record: Mapping[str, Any]) -> Row:
@@ -126,23 +127,23 @@ def lead(record: Mapping[str, Any], at: At) -> Row:
     journeys = record["journeys"]
     cycles = tuple(zip(*(_journey(journey, record) for journey in journeys), strict=True)) if journeys else _NO_JOURNEYS
     due = record["next_deadline"]
-    return (*_lead(record), None if due == NEVER else due, record["refusals"], record["is_test"], *cycles, *_place(at))
+    return (*_lead(record), None if due == NEVER else due, record["refusals"], record["is_test"], *cycles, *place(at))
 
 
 def lead_gone(lead_id: str, at: At) -> Row:
     """A LeadState without value (a tombstone of the compacted topic)."""
     empty = (lead_id, "", 0, "", None, None, None, None, None, None, None, None, None, 0)
-    return (*empty, None, {}, False, *_NO_JOURNEYS, *_place(at, deleted=True))
+    return (*empty, None, {}, False, *_NO_JOURNEYS, *place(at, deleted=True))
 
 
 def lane(record: Mapping[str, Any], at: At) -> Row:
     """A LanePosition."""
-    return _lane(record) + _place(at)  # type: ignore[no-any-return]
+    return _lane(record) + place(at)  # type: ignore[no-any-return]
 
 
 def dead_letter(record: Mapping[str, Any], at: At) -> Row:
     """A DeadLetter, without key, value and headers: they may hold personal data and stay in Kafka."""
-    return _letter(record) + _place(at)  # type: ignore[no-any-return]
+    return _letter(record) + place(at)  # type: ignore[no-any-return]
 
 
 BY_RECORD: Final = {

@@ -4,11 +4,11 @@ state written by one version is read by the next and by the one before. May not 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from processors.facts import Fact
+from processors.facts import Fact, Key
 
 
 class Transition(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -81,7 +81,7 @@ class Instance(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Journey(msgspec.Struct, array_like=True, gc=False):
-    """One cycle: first entries by stage, and who had it."""
+    """One cycle: first entries by stage, which of them are implied and not confirmed, and who had it."""
 
     cycle: int
     entered: dict[str, int] = msgspec.field(default_factory=dict)
@@ -132,11 +132,11 @@ class State(msgspec.Struct, array_like=True):
     """Agreement version -> (from, until) of the lead's pause, where its reason is on that version's list. It may have run
     out."""
     merged_into: str | None = None
-    merged_key: tuple[int, int, str, str, str] | None = None
+    merged_key: Key | None = None
     """Place of the accepted LeadMerged in the order."""
     erased_at: int = 0
     """As Memory.erased_at."""
-    nowhere: tuple[str, ...] = ()
+    nowhere: tuple[tuple[str, Key], ...] = ()
     """Leads that were merged into this one when it was erased."""
     absorbed: bytes = b""
     """8 bytes for each event id that leads merged into this one had folded."""
@@ -212,6 +212,8 @@ class Memory(msgspec.Struct, array_like=True):
     has come home -> the ways it came."""
     dropped: bytes = b""
     """8 bytes for each touch that was dropped because there were too many in one day."""
+    refused_ways: bytes = b""
+    """16 bytes for each way on which a merged lead's fact came to what is left of an erased lead, and was refused."""
 
     @property
     def state(self) -> State:
@@ -232,6 +234,31 @@ _unpack = msgspec.msgpack.Decoder(Memory)
 _unpack_fact = msgspec.msgpack.Decoder(Fact)
 _unpack_snapshot = msgspec.msgpack.Decoder(Snapshot)
 FOLD_VERSION = 2
+"""Of the packed forms. A field that is only appended, with a default, leaves it as it is; raise it where a version before
+could not read what this one writes.
+"""
+
+
+class UnreadableState(ValueError):  # noqa: N818  # what it is
+    """Packed by a version that this one cannot follow. What is durable is right: nothing may be put in its place."""
+
+    def __init__(self, what: str, error: Exception) -> None:
+        # msgspec tells types and places, never values.
+        super().__init__(
+            f"{what} cannot be read by fold version {FOLD_VERSION} ({error}): it is damaged, or was written by a version "
+            "that is not this one's neighbour. Run the version that wrote it (worker_version of the lane's position says "
+            "which) and upgrade one version at a time; states are left as they stand",
+        )
+
+
+_T = TypeVar("_T")
+
+
+def _read(what: str, decoder: msgspec.msgpack.Decoder[_T], packed: bytes) -> _T:
+    try:
+        return decoder.decode(packed)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableState(what, error) from None
 
 
 def pack(memory: Memory) -> bytes:
@@ -239,7 +266,8 @@ def pack(memory: Memory) -> bytes:
 
 
 def unpack(packed: bytes) -> Memory:
-    return _unpack.decode(packed)
+    """Raises UnreadableState; likewise the two below."""
+    return _read("a lead's state", _unpack, packed)
 
 
 def pack_fact(fact: Fact) -> bytes:
@@ -247,7 +275,7 @@ def pack_fact(fact: Fact) -> bytes:
 
 
 def unpack_fact(packed: bytes) -> Fact:
-    return _unpack_fact.decode(packed)
+    return _read("a fact that a lane passed on", _unpack_fact, packed)
 
 
 def pack_snapshot(snapshot: Snapshot) -> bytes:
@@ -255,4 +283,4 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def unpack_snapshot(packed: Any) -> Snapshot:
-    return _unpack_snapshot.decode(packed)
+    return _read("a merged lead's snapshot", _unpack_snapshot, packed)

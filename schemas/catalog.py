@@ -28,6 +28,7 @@ _OUTPUT_TOPICS: Final[Mapping[str, tuple[str, ...]]] = {
     "LanePosition": ("lead-states",),
     "LeadState": ("lead-states",),
     "LeadTransition": ("lead-transitions",),
+    "LetterReplayed": ("dead-letter-replays",),
     "SlaEvent": ("sla-events",),
 }
 _OUTPUTS: Final = frozenset(topic for topics in _OUTPUT_TOPICS.values() for topic in topics)

@@ -37,6 +37,7 @@ _TOPIC_DOC: Final = {
     "lane-forwards": "Internal to the workers: what a lane passes on after a merge, keyed by the survivor's lead_id.",
     "agreements": "Compacted: the versions of the sales-marketing agreement, keyed by version.",
     "dead-letters": "What could not be processed, whole, with the reason; keyed as the original was.",
+    "dead-letter-replays": "Which dead letters were published again; one partition.",
 }
 
 

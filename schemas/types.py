@@ -438,7 +438,7 @@ class DeadLetter(TypedDict):
 
 
 class LaneForward(TypedDict):
-    """What a lane passes on to the lane of a merge's survivor: the loser's snapshot, and what comes later."""
+    """What a lane passes on to another."""
 
     lead_id: str
     recalled: bool
@@ -524,6 +524,17 @@ class LeadTransition(TypedDict):
     agreement_version: str
     is_test: bool
     emitted_at: int
+
+
+class LetterReplayed(TypedDict):
+    """A dead letter was published again: written in the transaction that does it, so that no letter is replayed twice."""
+
+    letter_topic_id: str
+    letter_partition: int
+    letter_offset: int
+    topic: str
+    mended: bool
+    replayed_at: int
 
 
 class SlaEvent(TypedDict):

@@ -91,12 +91,14 @@ class Decoder:
     def __init__(self) -> None:
         self._writers: dict[int, Writer | WireError] = {}
 
-    def learn(self, schema_id: int, text: str | None) -> None:
-        """The writer schema of an id; None: the registry knows no such id."""
+    def learn(self, schema_id: int, text: str | None) -> WireError | None:
+        """The writer schema of an id; None: the registry knows no such id. Returns what decoding by it will raise."""
         try:
             self._writers[schema_id] = judge(schema_id, text)
         except WireError as error:
             self._writers[schema_id] = error
+            return error
+        return None
 
     def forget(self, schema_id: int) -> None:
         """Lets an id be looked up anew: it may have been registered since."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,6 +24,15 @@ class ClockMode(StrEnum):
     """The broker's present time: live processing."""
     EVENT = "event"
     """Nothing but received_at and end-of-input marks: replays; wall time is never used."""
+
+
+class Environment(StrEnum):
+    """How much must survive: what topics get, and what a worker insists on (streams/guarantees.py)."""
+
+    DEVELOPMENT = "development"
+    """One copy of everything will do."""
+    PRODUCTION = "production"
+    """A broker may die at any time and nothing is lost."""
 
 
 def _addresses(value: str) -> str:
@@ -61,7 +70,11 @@ class Settings(BaseSettings):
     """Put before every topic name, so that environments or replays can share a cluster."""
     partitions: int = Field(default=4, ge=1, le=1024)
     """Partitions of each topic, that is lanes; read when topics are created."""
-    replication_factor: int = Field(default=1, ge=1)
+    environment: Environment = Environment.DEVELOPMENT
+    replication_factor: int | None = Field(default=None, ge=1)
+    """Copies of each new topic; None: 1 in development, 3 in production."""
+    acks: Literal["all"] = "all"
+    """There is no other: what one broker alone has acknowledged goes with it."""
     group: str = Field(default="baton-worker", min_length=1)
     """Consumer group of the workers; also the stem of the lanes' transactional ids."""
     group_instance_id: str | None = None
@@ -95,6 +108,13 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """0: any free port, told in the log."""
     log_json: bool = False
+
+
+def copies(settings: Settings) -> int:
+    """Replication factor of new topics."""
+    if settings.replication_factor is not None:
+        return settings.replication_factor
+    return 3 if settings.environment is Environment.PRODUCTION else 1
 
 
 def load(**overrides: object) -> Settings:

@@ -39,6 +39,11 @@ DEAD_LETTERS: Final = Counter(
     "Records set aside, by reason. Look at the topic dead-letters; mend and replay.",
     ["reason"],
 )
+MISPARTITIONED: Final = Counter(
+    "baton_mispartitioned_total",
+    "Records that a producer put on another lane's partition; passed on to their lanes. Give it partitioner murmur2.",
+    ["topic"],
+)
 OPEN_CLOCKS: Final = Gauge(
     "baton_open_deadlines",
     "Leads with a deadline still to come, by lane. What the sales team has before it.",

@@ -32,6 +32,7 @@ T = TypeVar("T")
 COMPATIBILITY: Final = "FULL_TRANSITIVE"
 """Old and new producers and consumers run at once, in any combination."""
 _UNKNOWN_SCHEMA: Final = 40403
+_LARGEST_ID: Final = 2**31 - 1
 
 
 class Registry:
@@ -41,6 +42,8 @@ class Registry:
         self.url = url
         self._client = SchemaRegistryClient({"url": url, "max.retries": 0, "timeout": 10})
         self._patience = patience
+        self._ours: str | None = None
+        """A subject that this registry has taken a contract for."""
 
     def __enter__(self) -> Registry:
         return self
@@ -87,6 +90,7 @@ class Registry:
                     )
                 except SchemaRegistryError as error:
                     raise BatonError(f"schema registry {self.url} refuses {where}: {_refusal(error)}") from error
+                self._ours = where
                 if found.setdefault(name, number) != number:
                     raise BatonError(f"schema registry {self.url} gives {name} different ids by subject")
         return found
@@ -111,13 +115,29 @@ class Registry:
                 self._contested(lambda: self._client.set_compatibility(where, COMPATIBILITY))  # noqa: B023
 
     def text(self, schema_id: int) -> str | None:
-        """The schema of an id as JSON text; None where the registry answers that there is none."""
+        """The schema of an id as JSON text; None where the registry answers that there is none.
+
+        Only its own word for that counts: a proxy's 404 is an outage, and so is a registry that has lost what it took.
+        Good records must not end as dead letters because something stands in its place.
+        """
+        if schema_id > _LARGEST_ID:
+            return None  # what no registry gives, some do not even take for an id: that is no outage
         try:
             return self._call(lambda: str(self._client.get_schema(schema_id).schema_str))
         except SchemaRegistryError as error:
-            if error.http_status_code == 404 or error.error_code == _UNKNOWN_SCHEMA:
-                return None
-            raise UnavailableError(f"schema registry {self.url}: {error.error_message}") from error
+            if error.error_code != _UNKNOWN_SCHEMA:
+                raise UnavailableError(f"schema registry {self.url}: {error.error_message}") from error
+        if self._ours is not None:
+            self._still_knows(self._ours)
+        return None
+
+    def _still_knows(self, where: str) -> None:
+        try:
+            self._call(lambda: self._client.get_versions(where))
+        except SchemaRegistryError as error:
+            raise UnavailableError(
+                f"schema registry {self.url}: it no longer knows {where}, which it took before: give it back its schemas"
+            ) from error
 
 
 def _is_outage(error: BaseException) -> bool:

@@ -1,66 +1,22 @@
-"""Creates the topics with the settings that the guarantees rest on, and tells their UUIDs."""
+"""Creates the topics with the settings that the guarantees rest on, alters what differs, and tells what is there."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
-from streams.config import Settings
-from streams.errors import BatonError, UnavailableError
-from streams.topics import (
-    AGREEMENTS,
-    CAMPAIGNS,
-    DEAD_LETTERS,
-    FORWARDS,
-    INPUTS,
-    SLA_EVENTS,
-    STATES,
-    TRANSITIONS,
-    Topics,
-)
+from streams.config import Settings, copies
+from streams.errors import BatonError, ConfigurationError, UnavailableError
+from streams.guarantees import Cluster, Topic, differences, own, problems
+from streams.topic_settings import LANES, SETTINGS, SINGLE, wanted
+from streams.topics import Topics
 
 log = structlog.get_logger(__name__)
-
-_DAY: Final = 86_400_000
-_LARGEST: Final = str(16 * 1024 * 1024)
-_BY_TOPIC: Final[Mapping[str, Mapping[str, str]]] = {
-    # No record stays for more than 25 days: what makes an erasure within a month provable. A segment goes as a whole, with
-    # its newest record, so a day of segment comes on top of 24 of retention. LogAppendTime: one clock, the broker's.
-    **{
-        topic: {
-            "message.timestamp.type": "LogAppendTime",
-            "retention.ms": str(24 * _DAY),
-            "segment.ms": str(_DAY),
-            "max.message.bytes": _LARGEST,
-        }
-        for topic in (*INPUTS, CAMPAIGNS)
-    },
-    DEAD_LETTERS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
-    FORWARDS: {"retention.ms": str(24 * _DAY), "segment.ms": str(_DAY), "max.message.bytes": _LARGEST},
-    TRANSITIONS: {"retention.ms": str(25 * _DAY)},
-    SLA_EVENTS: {"retention.ms": str(25 * _DAY)},
-    # Compacted early, so that a restore reads little more than one record a lead.
-    # LogAppendTime: the commits' delivery reports tell the broker's time.
-    STATES: {
-        "cleanup.policy": "compact",
-        "message.timestamp.type": "LogAppendTime",
-        "min.cleanable.dirty.ratio": "0.1",
-        "segment.ms": str(_DAY // 24),
-        "max.compaction.lag.ms": str(_DAY // 24),
-        # A sink that was away for days still has to see which leads were erased.
-        "delete.retention.ms": str(25 * _DAY),
-        "max.message.bytes": _LARGEST,
-    },
-    # A version stays for ever; the tombstones that would end one are never written.
-    AGREEMENTS: {"cleanup.policy": "compact", "max.message.bytes": _LARGEST},
-}
-_SINGLE: Final = frozenset({AGREEMENTS})
-"""Topics of one partition: their order is part of what they say."""
 
 
 def _admin(settings: Settings) -> AdminClient:
@@ -88,22 +44,22 @@ def wait_for_brokers(settings: Settings, patience: float = 60.0) -> AdminClient:
 
 
 def ensure_topics(settings: Settings, patience: float = 60.0) -> dict[str, int]:
-    """Creates the topics that are missing; full topic name -> partitions. Raises BatonError where counts differ."""
+    """Creates the topics that are missing; full topic name -> partitions. Raises ConfigurationError where counts differ."""
     client = wait_for_brokers(settings, patience)
     topics = Topics(settings.topic_prefix)
-    wanted = {topics.name(topic): config for topic, config in _BY_TOPIC.items()}
+    configs = {topics.name(topic): wanted(topic, settings.environment) for topic in SETTINGS}
     if not settings.transactions:  # the embedded broker has no call to create topics: asking for one makes it
-        have = {name: client.list_topics(name, timeout=10).topics[name] for name in wanted}
+        have = {name: client.list_topics(name, timeout=10).topics[name] for name in configs}
         return _counts({name: len(found.partitions) for name, found in have.items()}, topics)
     existing = client.list_topics(timeout=10).topics
     new = [
         NewTopic(
             name,
-            1 if topics.bare(name) in _SINGLE else settings.partitions,
-            settings.replication_factor,
-            config=dict(config),
+            1 if topics.bare(name) in SINGLE else settings.partitions,
+            copies(settings),
+            config=config,
         )
-        for name, config in wanted.items()
+        for name, config in configs.items()
         if name not in existing
     ]
     for name, created in client.create_topics(new, operation_timeout=30).items() if new else ():
@@ -112,8 +68,8 @@ def ensure_topics(settings: Settings, patience: float = 60.0) -> dict[str, int]:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BatonError(f"topic {name} cannot be created: {error.args[0].str()}") from None
-    found = _wait_for(client, set(wanted))
-    return _counts({name: len(found[name].partitions) for name in wanted}, topics)
+    found = _wait_for(client, set(configs))
+    return _counts({name: len(found[name].partitions) for name in configs}, topics)
 
 
 def _wait_for(client: AdminClient, names: set[str]) -> Mapping[str, Any]:
@@ -130,11 +86,129 @@ def _wait_for(client: AdminClient, names: set[str]) -> Mapping[str, Any]:
 
 
 def _counts(counts: dict[str, int], topics: Topics) -> dict[str, int]:
-    lanes = {counts[topics.name(topic)] for topic in (*INPUTS, FORWARDS, TRANSITIONS, STATES, SLA_EVENTS)}
+    lanes = {counts[topics.name(topic)] for topic in LANES}
     if len(lanes) != 1:
         shown = ", ".join(f"{name}={count}" for name, count in sorted(counts.items()))
-        raise BatonError(f"topics must have equal partition counts to form lanes: {shown}; re-create or extend them")
+        raise ConfigurationError(
+            f"topics must have equal partition counts to form lanes: {shown}; make those anew that hold nothing yet"
+        )
     return counts
+
+
+def describe(settings: Settings, client: AdminClient) -> Cluster:
+    """The topics and brokers as they are. What the brokers do not let us read of themselves is left out."""
+    topics = Topics(settings.topic_prefix)
+    metadata = client.list_topics(timeout=10)
+    there = {name: metadata.topics[topics.name(name)] for name in SETTINGS if topics.name(name) in metadata.topics}
+    configs = _configs(client, ResourceType.TOPIC, [topics.name(name) for name in there])
+    return Cluster(
+        {
+            name: Topic(
+                len(found.partitions),
+                min((len(partition.replicas) for partition in found.partitions.values()), default=0),
+                configs.get(topics.name(name), {}),
+            )
+            for name, found in there.items()
+        },
+        {int(name): config for name, config in _configs(client, ResourceType.BROKER, list(metadata.brokers)).items()},
+    )
+
+
+def _configs(client: AdminClient, kind: Any, names: list[Any]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    asked = client.describe_configs([ConfigResource(kind, str(name)) for name in names], request_timeout=15)
+    out: dict[str, dict[str, str]] = {}
+    for resource, answer in asked.items():
+        try:
+            entries = answer.result(20)
+        except KafkaException as error:
+            if kind is ResourceType.TOPIC:
+                raise UnavailableError(f"settings of topic {resource.name}: {error.args[0].str()}") from None
+            log.warning("broker settings cannot be read", broker=resource.name, error=error.args[0].name())
+            continue
+        out[resource.name] = {name: str(entry.value) for name, entry in entries.items() if entry.value is not None}
+    return out
+
+
+def apply(settings: Settings, patience: float = 60.0) -> list[str]:
+    """Creates what is missing and alters what differs; a line for each thing done. Raises ConfigurationError for what is
+    left and makes a guarantee false.
+    """
+    client = wait_for_brokers(settings, patience)
+    if not settings.transactions:
+        ensure_topics(settings, patience)
+        return []
+    topics = Topics(settings.topic_prefix)
+    before = describe(settings, client)
+    ensure_topics(settings, patience)
+    now = describe(settings, client)
+    done = [
+        f"{topics.name(name)}: created, {topic.partitions} partitions, {topic.copies} copies"
+        for name, topic in now.topics.items()
+        if name not in before.topics
+    ]
+    changes = differences(now, settings)
+    if changes:
+        altered = client.incremental_alter_configs(
+            [
+                ConfigResource(
+                    ResourceType.TOPIC,
+                    topics.name(name),
+                    incremental_configs=[
+                        ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                        for key, (_, value) in changed.items()
+                    ],
+                )
+                for name, changed in changes.items()
+            ],
+            request_timeout=15,
+        )
+        for resource, answer in altered.items():
+            try:
+                answer.result(20)
+            except KafkaException as error:
+                raise BatonError(f"topic {resource.name} cannot be altered: {error.args[0].str()}") from None
+        done += [
+            f"{topics.name(name)}: {key} {old} -> {value}"
+            for name, changed in changes.items()
+            for key, (old, value) in changed.items()
+        ]
+    # What was just altered is there for the brokers and may not be read back yet by every one of them.
+    altered_to = {
+        name: Topic(
+            topic.partitions, topic.copies, {**topic.config, **{k: v for k, (_, v) in changes.get(name, {}).items()}}
+        )
+        for name, topic in now.topics.items()
+    }
+    left = problems(Cluster(altered_to, now.brokers), settings)
+    if left:
+        raise ConfigurationError("\n".join([*done, *left]))
+    return done
+
+
+def check(settings: Settings, patience: float = 60.0) -> tuple[list[str], list[str]]:
+    """(what makes a guarantee false, what else differs), a line each. Changes nothing."""
+    client = wait_for_brokers(settings, patience)
+    topics = Topics(settings.topic_prefix)
+    if not settings.transactions:  # the embedded broker has no settings that could be wrong
+        return list(own(settings)), []
+    found = describe(settings, client)
+    told = [
+        f"topic {topics.name(name)} has {key}={old}, not {value}"
+        for name, changed in differences(found, settings).items()
+        for key, (old, value) in changed.items()
+    ]
+    return problems(found, settings), told
+
+
+def require(settings: Settings) -> None:
+    """Raises ConfigurationError, which names every problem and its mend, where a guarantee would be false."""
+    left, told = check(settings)
+    for line in told:
+        log.warning("topic setting differs; `baton topics apply` mends it", setting=line)
+    if left:
+        raise ConfigurationError("; ".join(left))
 
 
 def topic_ids(settings: Settings, names: list[str]) -> dict[str, str]:

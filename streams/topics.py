@@ -8,16 +8,21 @@ from typing import Final
 INPUTS: Final = ("leads", "touches", "opportunities")
 """Co-partitioned, keyed by lead_id; a lane is one partition number across the three."""
 FORWARDS: Final = "lane-forwards"
-"""Internal to the workers: what a lane passes on to the lane of a merge's survivor. Co-partitioned with the inputs."""
+"""Internal to the workers: what a lane passes on to the lane of a merge's survivor, and what a producer put on
+the wrong lane. Co-partitioned with the inputs."""
 READ_BY_LANES: Final = (*INPUTS, FORWARDS)
 CAMPAIGNS: Final = "campaigns"
 TRANSITIONS: Final = "lead-transitions"
 STATES: Final = "lead-states"
 SLA_EVENTS: Final = "sla-events"
 DEAD_LETTERS: Final = "dead-letters"
+LETTER_REPLAYS: Final = "dead-letter-replays"
+"""Which dead letters were published again: written in the transaction that publishes them; one partition."""
 AGREEMENTS: Final = "agreements"
 """The versions of the agreement, keyed by version; one partition."""
 OUTPUTS: Final = (TRANSITIONS, STATES, SLA_EVENTS, DEAD_LETTERS)
+STORED: Final = (*OUTPUTS, *INPUTS, CAMPAIGNS, AGREEMENTS)
+"""What the sink reads: of inputs, campaigns and agreements the store keeps an archive."""
 
 LANE_KEY: Final = b"\x00lane"
 """Key of a lane's LanePosition in its own partition of lead-states."""

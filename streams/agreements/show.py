@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from processors.agreement import Agreement, Agreements
-from processors.agreement_model import ALWAYS_NAME, AgePolicy, Condition, Goal, InactivityPolicy, Policies, Policy
+from processors.agreement_model import AgePolicy, Condition, Goal, InactivityPolicy, Policies, Policy
+from processors.agreement_words import ALWAYS_NAME
 from processors.vocabulary import GRADES
 
 _GRADES: Final = tuple(reversed(GRADES))

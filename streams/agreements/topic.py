@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from processors.agreement import DEFAULTS, Agreement, AgreementError, Agreements, pinned
 from schemas.wire import Decoder, Encoder, WireError, schema_id
 from streams.config import Settings
-from streams.errors import BatonError, InputError, UnavailableError
+from streams.errors import BatonError, ConfigurationError, InputError, UnavailableError
 from streams.registry import Registry
 from streams.topic_admin import wait_for_brokers
 from streams.topics import AGREEMENTS, Topics
@@ -48,6 +48,8 @@ class _Log:
         self._pending: Message | None = None
         self._trouble: str | None = None
         self.versions: list[Agreement] = []
+        self.latest: dict[str, str] = {}
+        """Version -> checksum of its latest record: what compaction leaves of it."""
         self.at_end = False
 
     def poll(self, seconds: float) -> bool:
@@ -100,6 +102,7 @@ class _Log:
         return found
 
     def _add(self, found: Agreement) -> bool:
+        self.latest[found.version] = found.checksum
         known = next((item for item in self.versions if item.version == found.version), None)
         if known is not None and known.checksum == found.checksum:
             return False
@@ -125,6 +128,10 @@ class _Log:
         except KafkaException as error:
             raise UnavailableError(f"topic {self.name} on {self._brokers}: {error.args[0].str()}") from None
 
+    def contradicted(self) -> list[Agreement]:
+        """Versions whose latest record has another text than the first: what holds depends on compaction."""
+        return [item for item in self.versions if self.latest[item.version] != item.checksum]
+
     def close(self) -> None:
         self._consumer.close()
 
@@ -146,21 +153,31 @@ def _read(settings: Settings, registry: Registry, patience: float) -> _Log:
 
 def published(settings: Settings, registry: Registry, *, patience: float = 30.0) -> list[Agreement]:
     """The versions that stand on the topic, in the order of publication."""
+    return _published(settings, registry, patience).versions
+
+
+def _published(settings: Settings, registry: Registry, patience: float = 30.0) -> _Log:
+    """The topic, read to its end and closed."""
     reading = _read(settings, registry, patience)
     reading.close()
-    return reading.versions
+    return reading
 
 
 def publish(
     versions: Iterable[Agreement], settings: Settings, registry: Registry, *, now: int, backdated: bool = False
 ) -> list[Agreement]:
-    """Puts the versions that are not there yet on the topic; returns them. `now`: UTC milliseconds.
+    """Puts the versions that are not there yet on the topic; returns them. `now`: UTC milliseconds. One that was published
+    first and contradicted later is put there again: its own text is then the one that stays.
 
     Raises InputError, and publishes nothing, where a version would change what was published, or (unless `backdated`)
     take effect before one that was published, or before `now` and NOTICE_MS; the first publication may be of any time.
     """
-    there = published(settings, registry)
-    new = _admitted(list(versions), there, now, backdated)
+    reading = _published(settings, registry)
+    there = reading.versions
+    wanted = list(versions)
+    new = _admitted(wanted, there, now, backdated)
+    again = {item.version: item.checksum for item in reading.contradicted()}
+    new = [item for item in wanted if again.get(item.version) == item.checksum] + new
     if not new:
         return []
     encoder = Encoder(registry.ids(Topics(settings.topic_prefix), [RECORD]))
@@ -243,12 +260,27 @@ class AgreementsReader:
         patience: float = 60.0,
     ) -> None:
         self._log = _read(settings, registry, patience)
+        self._refuse_two_texts()
         self._changed = changed
         self.current: Agreements = Agreements(self._log.versions) if self._log.versions else DEFAULTS
         self._told()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="agreements", daemon=True)
         self._thread.start()
+
+    def _refuse_two_texts(self) -> None:
+        contradicted = self._log.contradicted()
+        if not contradicted:
+            return
+        self._log.close()
+        raise ConfigurationError(
+            "; ".join(
+                f"topic {self._log.name}: agreement version {item.version} stands there with two texts (sha-256 "
+                f"{item.checksum[:12]}, then {self._log.latest[item.version][:12]}), so that workers would judge by "
+                "different promises: publish the first text again (`baton agreement publish`)"
+                for item in contradicted
+            )
+        )
 
     def _told(self) -> None:
         log.info("agreement read", versions=[item.version for item in self.current])

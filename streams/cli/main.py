@@ -17,6 +17,8 @@ _FAMILIES: Final = (
     "publish",
     "importing",
     "worker",
+    "topics",
+    "deadletters",
     "sink",
     "store",
     "lead",

@@ -67,30 +67,41 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def migrate(
-        action: Annotated[str, typer.Argument(help="up, status or down.")] = "up",
+        action: Annotated[str, typer.Argument(help="up, status, down or access.")] = "up",
         store_url: Annotated[str | None, typer.Option(help="ClickHouse over HTTP(S).")] = None,
         database: Annotated[str | None, typer.Option(help="Database; made when missing.")] = None,
         to: Annotated[int | None, typer.Option(help="With down: the last migration to keep.", min=0)] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="With up and access: show the SQL, change nothing.")
+        ] = False,
     ) -> None:
-        """Brings a store's tables and views to this version."""
+        """Brings a store's tables and views to this version. Any number may run it at once; only one changes anything."""
         from streams import config, log
         from streams.errors import ConfigurationError
-        from streams.store.migrations import Migrator
+        from streams.store.migrations import Migrator, statements
 
         settings = config.load(store_url=store_url, store_database=database)
         log.configure(json=settings.log_json)
         migrator = Migrator(settings)
-        if action == "up":
+        if action == "up" and dry_run:
+            for migration in (missing := migrator.missing()):
+                print(f"-- {migration.label}", *statements(migration.up), sep="\n\n", end="\n\n")
+            print(f"-- {len(missing)} to apply" if missing else "-- up to date")
+        elif action == "up":
             done = migrator.up()
             print(f"applied {', '.join(item.label for item in done)}" if done else "up to date")
+        elif action == "access":
+            from streams.store.access import access_statements, apply_access
+
+            if dry_run:
+                print(*(f"-- {name}\n{statement};\n" for name, statement in access_statements()), sep="\n")
+            else:
+                print(f"applied {apply_access(settings)} statements")
         elif action == "status":
             for standing in migrator.status():
-                state = (
-                    "edited after it was applied" if standing.changed else "applied" if standing.applied else "missing"
-                )
-                print(f"{standing.migration.label}  {state}")
+                print(f"{standing.migration.label}  {standing.state}")
         elif action == "down" and to is not None:
             undone = migrator.down(to)
             print(f"undone {', '.join(item.label for item in undone)}" if undone else "nothing to undo")
         else:
-            raise ConfigurationError("migrate: give up, status, or down --to N")
+            raise ConfigurationError("migrate: give up, status, access, or down --to N")

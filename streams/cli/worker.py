@@ -1,4 +1,4 @@
-"""`baton worker` and `baton topics`."""
+"""`baton worker`."""
 
 from __future__ import annotations
 
@@ -32,17 +32,3 @@ def register(app: typer.Typer) -> None:
         from streams.worker.app import run
 
         run(settings, port_file)
-
-    @app.command()
-    def topics(
-        brokers: Annotated[str | None, typer.Option(help="Kafka bootstrap servers.")] = None,
-        topic_prefix: Annotated[str | None, typer.Option(help="Put before every topic name.")] = None,
-        partitions: Annotated[int | None, typer.Option(help="Partitions of topics yet to be made: the lanes.")] = None,
-    ) -> None:
-        """Creates the topics that are missing, with the settings they need; prints each with its partitions."""
-        settings = load(brokers=brokers, topic_prefix=topic_prefix, partitions=partitions)
-        log.configure(json=settings.log_json)
-        from streams.topic_admin import ensure_topics
-
-        for name, count in ensure_topics(settings).items():
-            typer.echo(f"{name} {count}")

@@ -87,7 +87,7 @@ class Pipeline:
 
     def unstored(self) -> int | None:
         """Records of the output topics that the store does not hold; None where the sink does not answer."""
-        ends = self.ends.outputs()  # first: what comes after is not waited for
+        ends = self.ends.stored()  # first: what comes after is not waited for
         status = self.sink_status()
         return None if status is None else progress.unstored(ends, status, Topics(self.settings.topic_prefix))
 

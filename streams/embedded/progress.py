@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Settings
 from streams.errors import UnavailableError
-from streams.topics import FORWARDS, INPUTS, OUTPUTS, Topics
+from streams.topics import FORWARDS, INPUTS, STORED, Topics
 
 Ends = Mapping[tuple[str, int], int]
 """(topic without prefix, partition) -> offset after the last record that a reader of committed records can see."""
@@ -77,8 +77,8 @@ class LogEnds:
                 raise UnavailableError(f"brokers {self._brokers}: topic {FORWARDS} cannot be read to its end")
         return self._seen.get(number, 0)
 
-    def outputs(self) -> Ends:
-        return self._ends(OUTPUTS)
+    def stored(self) -> Ends:
+        return self._ends(STORED)
 
     def _ends(self, topics: Sequence[str]) -> Ends:
         try:
@@ -128,7 +128,7 @@ def unfolded(ends: Ends, lanes: Mapping[int, Mapping[str, Any]]) -> int:
 
 
 def unstored(ends: Ends, sink: Mapping[str, Any], topics: Topics) -> int:
-    """Records of the output topics that the store does not hold. `sink`: its /status."""
+    """Records of the topics read by the sink that the store does not hold. `sink`: its /status."""
     partitions = sink["partitions"]
     return sum(
         max(0, end - partitions.get(f"{topics.name(topic)}-{number}", {}).get("position", 0))

@@ -68,6 +68,21 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.RECORD: "origin_topic origin_partition origin_offset origin_timestamp schema_id failed_at worker_version "
         + _PLACE,
     },
+    # Without `person` and free text: see processors/archive.py.
+    "events": {
+        Kind.PSEUDONYM: "lead_id event_id",
+        Kind.STORY: "source_system event_type occurred_at received_at effective_at entered_by is_test person_fields body_hash "
+        "body said",
+        Kind.RECORD: f"topic timestamp {_PLACE}",
+    },
+    "campaign_events": {
+        Kind.RECORD: "campaign source_system event_id event_type occurred_at received_at entered_by is_test body_hash body "
+        f"topic timestamp {_PLACE}",
+    },
+    "agreement_versions": {
+        Kind.RECORD: "agreement_version effective_from published_at checksum text zone base_currency rates goals "
+        + _PLACE,
+    },
     "lanes": {Kind.RECORD: f"lane clock positions reached counters worker_version {_PLACE}"},
     "output_topics": {Kind.RECORD: "name topic_id generation first_seen_at"},
 }

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from processors.facts import Fact, RefusedFact, to_fact
@@ -21,10 +20,11 @@ from schemas.catalog import on_topic
 from schemas.wire import Decoder, WireError, schema_id
 from streams.config import Settings
 from streams.errors import UnavailableError
+from streams.partitioner import lane_of
 from streams.registry import Registry
 from streams.topic_admin import wait_for_brokers
 from streams.topics import FORWARDS, INPUTS, SLA_EVENTS, Topics
-from streams.worker.intake import Bare, received_at
+from streams.worker.intake import Bare, is_stray, received_at
 
 _READ: Final = (*INPUTS, FORWARDS, SLA_EVENTS)
 _AT_ONCE: Final = 10_000
@@ -65,8 +65,8 @@ class LeadLog:
 
 
 def partition_of(lead_id: str, partitions: int) -> int:
-    """The lane of a lead: Kafka's Java client places keys so."""
-    return int((murmur2(lead_id.encode()) & 0x7FFFFFFF) % partitions)
+    """The lane of a lead."""
+    return lane_of(lead_id.encode(), partitions)
 
 
 def hear(settings: Settings, registry: Registry, lead_id: str, *, patience: float = 30.0) -> LeadLog:
@@ -139,9 +139,14 @@ class _Reading:
                 self._log.events.append(Heard(topic, message.partition(), record.offset, arrived, None, None, refused))
             return
         if topic == FORWARDS:
+            fact = unpack_fact(body["fact"])
+            if is_stray(fact, body["lead_id"]):  # an event of the lead's own that stands on another lane's partition
+                place, offset = fact.at
+                heard = Heard(INPUTS[place], fact.lane, offset, fact.received_at, fact.effective_at, fact)
+                self._log.events.append(heard)
+                return
             announced = {number: (deadline, rung) for number, (deadline, rung) in body["announced"].items()}
-            passed = PassedOn(body["lead_id"], unpack_fact(body["fact"]), body["recalled"], announced)
-            self._log.passed_on.append(passed)
+            self._log.passed_on.append(PassedOn(body["lead_id"], fact, body["recalled"], announced))
         elif topic == SLA_EVENTS:
             self._log.told.append(Told(body["instance_id"], body["kind"], body["verdict"], body["emitted_at"]))
         else:

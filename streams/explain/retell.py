@@ -14,7 +14,7 @@ from processors import lead as leads
 from processors.agreed import refusal
 from processors.agreement import Agreements
 from processors.facts import Fact
-from processors.lead import Step
+from processors.folding import Step, steps
 from processors.state import Instance, Memory
 from processors.telling import PassedOn
 from processors.vocabulary import NEVER, TICK
@@ -112,7 +112,7 @@ def _told(
     retold = Retold()
     heard_at = {heard.fact.at: heard for heard in events if heard.fact is not None}
     kept: dict[Name, Fact] = {}
-    for step in leads.steps(lead_id, memory, agreements):
+    for step in steps(lead_id, memory, agreements):
         fact = step.fact
         line = Line(fact, None if fact.via else heard_at.get(fact.at), _outcome(step), step=step)
         _note(retold, line, step)

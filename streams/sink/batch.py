@@ -19,6 +19,7 @@ from processors import rows
 from processors.rows import At, Row, Table
 from schemas.wire import Decoder, WireError, schema_id, schema_ids
 from streams.errors import UnavailableError
+from streams.sink import archive
 from streams.sink.origins import Origin
 from streams.topics import DEAD_LETTERS, LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
 
@@ -29,6 +30,7 @@ TABLES: Final[Mapping[str, tuple[Table, ...]]] = {
     SLA_EVENTS: (rows.INSTANCES,),
     STATES: (rows.LEADS, rows.LANES),
     DEAD_LETTERS: (rows.DEAD_LETTERS,),
+    **archive.TABLES,
 }
 """Bare topic -> the tables its records go to."""
 _EXPECTED: Final = {
@@ -41,8 +43,8 @@ _KEY: Final = {
     # Columns of the table's sorting key, as places in a row.
     table.name: tuple(table.columns.index(column) for column in columns)
     for table, columns in (
-        (rows.TRANSITIONS, ("transition_id",)),
-        (rows.INSTANCES, ("instance_id",)),
+        (rows.TRANSITIONS, ("lead_id", "transition_id")),
+        (rows.INSTANCES, ("lead_id", "instance_id")),
         (rows.LEADS, ("lead_id",)),
         (rows.LANES, ("lane",)),
         (rows.DEAD_LETTERS, ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp")),
@@ -95,10 +97,19 @@ class Reader:
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
         self._decoder = Decoder()
+        self._archive = archive.Archive(schemas)
 
     def read(self, taken: Iterable[tuple[Partition, Sequence[Message]]]) -> Batch:
         batch = Batch()
         for partition, messages in taken:
+            if partition.topic in archive.TABLES:
+                (table,) = archive.TABLES[partition.topic]
+                after = partition.held.get(table.name, -1)
+                new = [message for message in messages if message.offset() > after]
+                made = self._archive.rows(partition.topic, partition.origin, partition.number, new)
+                if made:
+                    batch.rows.setdefault(table.name, []).extend(made)
+                continue
             newest: Sequence[Message] = messages
             if partition.topic == STATES:
                 by_key = {message.key(): message for message in messages}
@@ -107,8 +118,8 @@ class Reader:
             kept: dict[str, dict[Any, Row]] = {}
             for message in newest:
                 self._take(partition, message, kept, batch)
-            for table, by_identity in kept.items():
-                batch.rows.setdefault(table, []).extend(by_identity.values())
+            for name, by_identity in kept.items():
+                batch.rows.setdefault(name, []).extend(by_identity.values())
         return batch
 
     def _learn(self, messages: Sequence[Message]) -> None:

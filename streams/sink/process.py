@@ -29,7 +29,7 @@ def run(settings: Settings, port_file: Path | None) -> None:
         retry=retry_if_exception_type(UnavailableError),
         stop=stop_after_delay(_PATIENCE),
         wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
-        before_sleep=lambda state: log.warning("store unreachable, retrying", store=settings.store_url),
+        before_sleep=lambda state: log.warning("retrying", cause=str(state.outcome and state.outcome.exception())),
         reraise=True,
     ):
         with attempt:

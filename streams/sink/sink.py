@@ -3,9 +3,11 @@
 Steps of one round:
 1. newly assigned partitions: the topics' ids, then from the store where each table stands; read from there;
 2. consume until the batch is full or old enough; markers of the log's end are noted;
-3. decode and map; one insert a table, tried until the store takes it, consuming paused meanwhile (memory stays bounded);
-4. positions move on; the consumer group's offsets are committed for lag tools alone.
-A partition that is taken away in between is dropped with what was read of it: its next owner asks the store.
+3. the batch takes off (flight.py): one insert a table, tried until the store takes it. Meanwhile the next is consumed; once
+   that one is full, nothing more is fetched (memory stays bounded: two batches);
+4. landed: positions move on; the consumer group's offsets are committed for lag tools alone.
+A partition that is taken away in between is dropped with what was read of it: its next owner asks the store. The same where
+a topic or a table turns out to have been made anew.
 """
 
 from __future__ import annotations
@@ -19,15 +21,16 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from streams.config import Settings
-from streams.errors import BatonError, UnavailableError
-from streams.metrics import SINK_ERRORS, SINK_LAG
+from streams.errors import UnavailableError
+from streams.metrics import SINK_LAG
 from streams.sink.batch import TABLES, Partition, Reader, Schemas
+from streams.sink.direct import Direct
+from streams.sink.flight import Abandoned, Flight, Patience, Remade
 from streams.sink.origins import identities
 from streams.sink.writer import MOST_ROWS, Writer
-from streams.topics import OUTPUTS, Topics
+from streams.topics import STORED, Topics
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +42,13 @@ _MOST_BYTES: Final = 32 * 1024 * 1024
 """Values of a batch: dead letters carry whole records of up to 10 MB and more."""
 _CONSUME: Final = 10_000
 _IDENTITY_CHECK_SECONDS: Final = 10.0
-_LONGEST_WAIT: Final = 10.0
-
-
-class _Abandoned(Exception):  # noqa: N818  # not an error: the work at hand is no longer this process's
-    pass
+_POLL: Final = 0.02
+"""Seconds between looks at a batch under way."""
+_PAUSE_AFTER: Final = 2.0
+"""Seconds of a batch under way for which the next, full, just waits: a client throws away what it has fetched of partitions
+that are paused, and fetches it again."""
+_LANDING: Final = 3.0
+"""Seconds that a partition's next owner is kept waiting for an insert under way, so that it need not come twice."""
 
 
 class Sink:
@@ -53,7 +58,9 @@ class Sink:
         self._settings = settings
         self._topics = Topics(settings.topic_prefix)
         self._reader = Reader(schemas)
+        self._direct = Direct(schemas, MOST_ROWS)
         self._writer = Writer(settings)
+        self._patience = Patience()
         self._consumer: Any = None
         self._stopping = threading.Event()
         self._wanted: list[Place] | None = None
@@ -61,6 +68,8 @@ class Sink:
         self._partitions: dict[Place, Partition] = {}
         self._positions: dict[Place, int] = {}
         """Next offset that is not yet in the store."""
+        self._read: dict[Place, int] = {}
+        """Highest offset read."""
         self._ends: dict[Place, int] = {}
         """The log's end, where the consumer stands at it."""
         self._pending: dict[Place, list[Any]] = {}
@@ -71,6 +80,12 @@ class Sink:
         self._pending_bytes = 0
         self._pending_records = 0
         self._assignment = 0
+        self._flight: Flight | None = None
+        self._tables: dict[str, str] = {}
+        """Identities of the tables whose positions were asked."""
+        self._doubtful: frozenset[str] = frozenset()
+        """Tables made anew under rows on their way: what they hold begins nobody knows where, so all is read again."""
+        self._paused = False
         self._checked_at = 0.0
         self._refused = 0
 
@@ -94,6 +109,7 @@ class Sink:
             "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()),
             "rows": dict(self._writer.inserted),
             "refused": self._refused,
+            "waits_for": self._patience.cause,
         }
 
     def stop(self) -> None:
@@ -117,6 +133,7 @@ class Sink:
             "fetch.wait.max.ms": 100,
             "queued.min.messages": 50_000,
             "queued.max.messages.kbytes": 65_536,
+            "fetch.queue.backoff.ms": 10,  # by default a full queue is looked at again after a whole second
             "fetch.message.max.bytes": 16 * 1024 * 1024,
             "log_level": 0,
         }
@@ -126,7 +143,7 @@ class Sink:
         try:
             if self._settings.transactions:
                 self._consumer.subscribe(
-                    [self._topics.name(topic) for topic in OUTPUTS],
+                    [self._topics.name(topic) for topic in STORED],
                     on_assign=self._assigned,
                     on_revoke=self._revoked,
                     on_lost=self._revoked,
@@ -137,22 +154,35 @@ class Sink:
             while not self._stopping.is_set():
                 try:
                     self._round()
-                except _Abandoned:
+                except Abandoned:
                     continue
         finally:
+            if self._flight is not None:
+                self._flight.abandon()
+                self._flight.join(_LANDING)
             self._consumer.close()
             self._writer.close()
 
     def _round(self) -> None:
-        if self._wanted is not None:
+        if self._flight is not None and self._flight.done:
+            self._land(self._flight)
+        if self._wanted is not None and self._flight is None:
             self._position(self._wanted)
-        wait = 0.1
-        if self._pending:
-            wait = min(wait, max(0.0, self._pending_since + self._settings.sink_interval - time.monotonic()))
-        self._take(self._consumer.consume(min(_CONSUME, self._settings.sink_batch_rows), wait))
         full = self._pending_records >= self._settings.sink_batch_rows or self._pending_bytes >= _MOST_BYTES
-        if self._pending and (full or time.monotonic() - self._pending_since >= self._settings.sink_interval):
-            self._flush()
+        if full and self._flight is not None and not self._paused:
+            if self._flight.age < _PAUSE_AFTER:
+                self._flight.join(_POLL)
+                return
+            self._consumer.pause([TopicPartition(*place) for place in self._partitions])
+            self._paused = True
+        due = 0.1
+        if self._pending:
+            due = 0.0 if full else max(0.0, self._pending_since + self._settings.sink_interval - time.monotonic())
+        if self._pending and not due and self._flight is None:
+            self._take_off()
+            due = 0.1
+        wait = min(due, 0.1) if self._flight is None else _POLL
+        self._take(self._consumer.consume(min(_CONSUME, self._settings.sink_batch_rows), wait))
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         # Nothing is fetched until the store has said from where: the empty assignment keeps the client from starting.
@@ -166,8 +196,13 @@ class Sink:
 
     def _drop(self) -> None:
         self._assignment += 1
+        self._paused = False
+        if self._flight is not None:
+            self._flight.abandon()
+            self._flight.join(_LANDING)
         self._partitions.clear()
         self._positions.clear()
+        self._read.clear()
         self._ends.clear()
         self._flying = {}
         self._take_pending()
@@ -183,26 +218,34 @@ class Sink:
         names = {topic for topic, _ in wanted}
         ids = self._until_done("topic ids", lambda: self._identities(names))
         origins = self._until_done("topics in the store", lambda: self._writer.origins(ids))
+        self._tables = self._until_done("tables", self._writer.tables)
         held: dict[str, dict[str, dict[int, int]]] = {}
         for name in names:
             for table in TABLES[self._topics.bare(name)]:
-                held.setdefault(name, {})[table.name] = self._until_done(
-                    "positions in the store", partial(self._writer.held, table, origins[name])
+                asked = table.name not in self._doubtful
+                held.setdefault(name, {})[table.name] = (
+                    self._until_done("positions in the store", partial(self._writer.held, table, origins[name]))
+                    if asked
+                    else {}
                 )
+        self._doubtful = frozenset()
         self._checked_at = time.monotonic()
         for name, number in wanted:
             by_table = {table: offsets.get(number, -1) for table, offsets in held[name].items()}
             partition = Partition(self._topics.bare(name), number, origins[name], by_table)
             self._partitions[name, number] = partition
             self._positions[name, number] = partition.start
-        self._consumer.assign([TopicPartition(name, number, self._positions[name, number]) for name, number in wanted])
+            self._read[name, number] = partition.start - 1
+        places = [TopicPartition(name, number, self._positions[name, number]) for name, number in wanted]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # a partition stays paused when it is assigned anew
         self._wanted = None
         self._until_done("erasures", self._writer.forget_missed)
         log.info("sink positioned", partitions=len(wanted))
 
     def _everything(self) -> list[Place]:
         try:
-            names = [self._topics.name(topic) for topic in OUTPUTS]
+            names = [self._topics.name(topic) for topic in STORED]
             found = {name: self._consumer.list_topics(name, timeout=10).topics[name] for name in names}
         except KafkaException as error:
             raise UnavailableError(f"brokers {self._settings.brokers}: {error.args[0].str()}") from None
@@ -229,23 +272,24 @@ class Sink:
                 else:
                     log.warning("broker", error=error.str(), topic=message.topic())
                 continue
-            partition = self._partitions.get(place)
-            if partition is None:
+            if place not in self._partitions:
                 continue
-            self._ends.pop(place, None)
-            known = self._pending.get(place)
-            last = known[-1].offset() if known else self._positions[place] - 1
-            if message.offset() <= last:
+            offset = message.offset()
+            if offset <= self._read[place]:
                 log.warning("offsets began anew: was the topic re-created?", topic=place[0], partition=place[1])
                 self._begin_anew()
-                raise _Abandoned
+                raise Abandoned
+            self._read[place] = offset
+            if place in self._ends:
+                del self._ends[place]
+            known = self._pending.get(place)
             if known is None:
                 if not self._pending:
                     self._pending_since = time.monotonic()
                 known = self._pending[place] = []
             known.append(message)
             self._pending_records += 1
-            self._pending_bytes += len(message.value() or b"")
+            self._pending_bytes += len(message)
 
     def _begin_anew(self) -> None:
         """As if all partitions had just been assigned."""
@@ -256,26 +300,36 @@ class Sink:
 
     # --- steps 3 and 4 -----------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
+    def _take_off(self) -> None:
         if self._settings.transactions and time.monotonic() - self._checked_at > _IDENTITY_CHECK_SECONDS:
             self._check_identities()
         self._flying = self._take_pending()
         taken = [(self._partitions[place], messages) for place, messages in self._flying.items()]
-        batch = self._until_done("schemas", lambda: self._reader.read(taken))
-        if batch.erased:
-            # Before the mark that says so: a sink that is killed in between reads the erasure again.
-            self._until_done("erasures", lambda: self._writer.forget(batch.erased))
-        for table, rows in batch.rows.items():
-            for start in range(0, len(rows), MOST_ROWS):
-                self._until_done(
-                    table, partial(self._writer.insert, table, rows[start : start + MOST_ROWS], self._writer.token())
-                )
-        self._refused += batch.refused
+        self._flight = Flight(taken, self._reader, self._direct, self._writer, self._tables, self._patience).start()
+
+    def _land(self, flight: Flight) -> None:
+        self._flight = None
+        flying, self._flying = self._flying, {}
+        if isinstance(flight.error, Remade):
+            log.warning("the store's tables were made anew", tables=str(flight.error))
+        elif flight.error is not None and not isinstance(flight.error, Abandoned):
+            raise flight.error
+        if flight.doubtful:
+            log.warning("the store's tables were made anew under way", tables=sorted(flight.doubtful))
+            self._doubtful |= flight.doubtful
+        if flight.abandoned:
+            return
+        self._refused += flight.refused
+        if flight.error is not None or flight.doubtful:
+            self._begin_anew()
+            return
         offsets = []
-        for place, messages in self._flying.items():
+        for place, messages in flying.items():
             self._positions[place] = messages[-1].offset() + 1
             offsets.append(TopicPartition(*place, self._positions[place]))
-        self._flying = {}
+        if self._paused:
+            self._consumer.resume([TopicPartition(*place) for place in self._partitions])
+            self._paused = False
         self._tell_lag()
         self._consumer.commit(offsets=offsets, asynchronous=True)
 
@@ -287,7 +341,7 @@ class Sink:
         if any(ids[name] != partition.origin.topic_id for (name, _), partition in self._partitions.items()):
             log.warning("a topic was re-created")
             self._begin_anew()
-            raise _Abandoned
+            raise Abandoned
 
     def _tell_lag(self) -> None:
         lags: dict[str, int] = {}
@@ -303,7 +357,7 @@ class Sink:
     def _until_done(self, what: str, call: Callable[[], T]) -> T:
         """`call` until it succeeds. An outage is never poison: nothing is skipped, nothing more is read meanwhile.
 
-        Raises _Abandoned where the assignment changed or the process is to stop.
+        Raises Abandoned where the assignment changed or the process is to stop.
         """
         assignment = self._assignment
         paused = False
@@ -318,21 +372,9 @@ class Sink:
                 # Keeps the membership alive; what had been fetched before the pause waits for the next batch.
                 self._take(self._consumer.consume(_CONSUME, min(left, 0.2)))
                 if self._stopping.is_set() or self._assignment != assignment:
-                    raise _Abandoned
+                    raise Abandoned
 
-        for attempt in Retrying(
-            retry=retry_if_exception_type(BatonError),
-            wait=wait_exponential_jitter(multiplier=0.2, max=_LONGEST_WAIT),
-            sleep=wait,
-            before_sleep=lambda state: _tell_failure(what, state.attempt_number, state.outcome.exception()),  # type: ignore[union-attr]
-        ):
-            with attempt:
-                answer = call()
+        answer = self._patience.until_done(what, call, wait)
         if paused:
             self._consumer.resume([TopicPartition(*place) for place in self._partitions])
         return answer
-
-
-def _tell_failure(what: str, attempt: int, error: BaseException | None) -> None:
-    SINK_ERRORS.inc()
-    log.warning("the sink waits", on=what, attempt=attempt, cause=str(error))

@@ -6,20 +6,25 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
 
-from processors import rows
 from processors.rows import Row, Table
 from streams.config import Settings
 from streams.erasure import rows as erasures
 from streams.errors import BatonError
 from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
 from streams.sink import origins as topics
+from streams.sink.batch import TABLES
+from streams.sink.direct import Block
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
 
 MOST_ROWS: Final = 500_000
 """Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
-_TABLES: Final[Mapping[str, Table]] = {table.name: table for table, _ in rows.BY_RECORD.values()}
+_TABLES: Final[Mapping[str, Table]] = {table.name: table for tables in TABLES.values() for table in tables}
+
+
+class UnstorableError(BatonError):
+    """A row holds what its column cannot. Nothing of its insert was stored."""
 
 
 class Writer:
@@ -54,22 +59,43 @@ class Writer:
         """Likewise of leads whose erasure the sink did not see: it was away for longer than Kafka keeps tombstones."""
         self._answered(lambda: erasures.forget(self.client, erasures.missed(self.client)))
 
+    def tables(self) -> dict[str, str]:
+        """Table -> its identity: another one once it was dropped and made anew. Raises BatonError where one is missing."""
+        return self._answered(self._tables)  # type: ignore[no-any-return]
+
+    def _tables(self) -> dict[str, str]:
+        answer = self.client.query(
+            "SELECT name, toString(uuid) FROM system.tables"
+            " WHERE database = currentDatabase() AND name IN {names:Array(String)}",
+            parameters={"names": list(_TABLES)},
+        )
+        found = dict(answer.result_rows)
+        missing = sorted(_TABLES.keys() - found.keys())
+        if missing:
+            raise BatonError(f"store {self._settings.store_url}: table {missing[0]} is missing: run `baton migrate`")
+        return found
+
     def token(self) -> str:
         """A new one for each insert; the same one for each attempt at it."""
         self._number += 1
         return f"{self._run}-{self._number}"
 
-    def insert(self, table: str, data: Sequence[Row], token: str) -> None:
+    def insert(self, table: str, data: Sequence[Row] | Block, token: str) -> None:
         self._answered(lambda: self._insert(table, data, token))
         SINK_ROWS.labels(table).inc(len(data))
         self.inserted[table] += len(data)
 
-    def _insert(self, table: str, data: Sequence[Row], token: str) -> None:
+    def _insert(self, table: str, data: Sequence[Row] | Block, token: str) -> None:
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        if isinstance(data, Block):
+            with SINK_INSERT_SECONDS.time():
+                self.client.raw_insert(table, data.columns, data.data, settings=settings, fmt="Avro")
+            return
         context = self._contexts.get(table)
         if context is None:
             context = self.client.create_insert_context(table, column_names=_TABLES[table].columns)
             self._contexts[table] = context
-        context.settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+        context.settings = settings
         context.data = data
         try:
             with SINK_INSERT_SECONDS.time():
@@ -85,6 +111,9 @@ class Writer:
             raise
         except ClickHouseError as error:
             self.close()
+            if isinstance(error, DataError) and getattr(error, "code", None) is None:
+                # Made here, before anything was sent. It names the column; the value it may quote is cut off.
+                raise UnstorableError(str(error).partition(":")[0]) from None
             raise failure(self._settings.store_url, error) from error
 
     def close(self) -> None:

@@ -39,7 +39,8 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
     """
     where = settings.store_url
     address = urlsplit(where)
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what fails is raised, and told once
+    for name in ("clickhouse_connect", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised, and told once
     host = address.hostname or "127.0.0.1"
     common.set_setting("autogenerate_session_id", False)
     try:

@@ -7,9 +7,11 @@ function or table engine that reaches files, other servers or the network, whoev
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -82,11 +84,22 @@ class Result:
     written_bytes: int
 
 
-class Connection:
-    """One of many; not thread-safe. Raises the engine's exceptions: their text begins with or contains `Code: N.`"""
+_FAILURES: Final = """
+SELECT '' AS name, value, 0 AS code, '' AS text FROM system.events WHERE event = 'FailedInsertQuery'
+UNION ALL
+SELECT name, value, code, last_error_message FROM system.errors
+"""
 
-    def __init__(self, path: str) -> None:
+
+class Connection:
+    """One of many; not thread-safe. Raises the engine's exceptions: their text begins with or contains `Code: N.`
+
+    `committing`: raises what an insert failed of that came to its end within.
+    """
+
+    def __init__(self, path: str, committing: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._handle: Any = chdb.connect(path)
+        self._committing = committing
 
     def run(self, sql: str) -> None:
         self._handle.query(sql, "Null")
@@ -117,7 +130,8 @@ class Connection:
         try:
             for chunk in chunks:
                 inserter.append(chunk)
-            done = inserter.finish()
+            with self._committing():
+                done = inserter.finish()
         except BaseException:
             inserter.cancel()
             raise
@@ -151,6 +165,7 @@ class Engine:
             text = re.sub(r"\s+", " ", str(error))[:300]
             raise BatonError(f"{path}: the engine cannot open it: {text}") from error
         self._lock = threading.Lock()
+        self._commits = threading.Lock()
         self.database = database
         self.version = self._scalar("SELECT version()")
         self.timezone = self._scalar("SELECT timezone()")
@@ -160,7 +175,34 @@ class Engine:
         return self._root.query(sql, "TabSeparatedRaw").data.decode().strip()
 
     def connection(self) -> Connection:
-        return Connection(self._path)
+        return Connection(self._path, self._committing)
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        """The engine says "written" of a last block that it could not write, and knows better by its counters alone.
+
+        Of a full disk, a violated constraint, a failing materialized view. An insert that fails in another thread
+        meanwhile takes this one down with it: better said once too often, for it can be repeated.
+        """
+        with self._commits:
+            before = self._failures()
+            yield
+            after = self._failures()
+        if after[""] != before[""]:
+            raise RuntimeError(
+                next(
+                    (f"Code: {code}. DB::Exception: {text}. ({name})"
+                     for name, (value, code, text) in after.items() if name and value != before.get(name, (0,))[0]),
+                    "Code: 1002. DB::Exception: the insert failed. (UNKNOWN_EXCEPTION)",
+                )
+            )  # fmt: skip
+
+    def _failures(self) -> dict[str, tuple[int, int, str]]:
+        """Name of an error -> (how often, code, its last text); under "" how many inserts have failed."""
+        with self._lock:
+            answer = self._root.query(_FAILURES, "JSONCompactEachRow").data
+        rows = (json.loads(line) for line in answer.splitlines())
+        return {"": (0, 0, "")} | {name: (int(value), int(code), text) for name, value, code, text in rows}
 
     def cancel(self, tag: str) -> None:
         """Asks the queries whose setting log_comment is `tag` to stop."""

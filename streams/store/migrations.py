@@ -1,14 +1,17 @@
 """Migrations of the store: numbered SQL files, applied in order, remembered with their checksums.
 
-Files: deploy/clickhouse/migrations/NNNN_name.up.sql and .down.sql. A file is applied statement by statement; each can run
-again, so a migration that was cut off is simply applied again. One that was applied and then edited is refused.
+Files: deploy/clickhouse/migrations/NNNN_name.up.sql and .down.sql. A file is applied statement by statement, and the ledger
+keeps how far it came; each statement can run again. One that failed half way is resumed after its last good statement or,
+if it was edited since, from its first. One that was applied and then edited is refused. Whoever changes anything holds the
+ledger's lock, so any number may start at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,26 +21,16 @@ import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.config import Settings
-from streams.errors import BatonError
-from streams.store.client import INSERT_SETTINGS, Client, connect, failure
+from streams.errors import BatonError, ConfigurationError, UnavailableError
+from streams.store.client import Client, connect, failure
+from streams.store.ledger import Entry, Ledger
 
 log = structlog.get_logger(__name__)
 
 _NAME: Final = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 _END: Final = re.compile(r";[ \t]*(?:\n|\Z)")
-_LEDGER: Final = """
-CREATE TABLE IF NOT EXISTS migrations
-(
-    number UInt32 COMMENT 'Number of the migration',
-    name String COMMENT 'Its name',
-    checksum String COMMENT 'SHA-256 of its file',
-    applied Bool COMMENT 'False: taken back',
-    changed_at DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'When'
-)
-ENGINE = ReplacingMergeTree(changed_at)
-ORDER BY number
-COMMENT 'Which migrations the database has. Read with FINAL'
-"""
+_LOCK_PATIENCE: Final = 600.0
+_LOCK_STALE_AFTER: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,15 @@ class Standing:
     applied: bool
     changed: bool
     """Applied in another form than the file has now."""
+    unfinished: str = ""
+    """Where it stopped and why, if it was begun and not finished."""
+
+    @property
+    def state(self) -> str:
+        """For a reader."""
+        if self.applied:
+            return "edited after it was applied" if self.changed else "applied"
+        return self.unfinished or "missing"
 
 
 def available(folder: Traversable | None = None) -> list[Migration]:
@@ -88,101 +90,152 @@ def available(folder: Traversable | None = None) -> list[Migration]:
     return found
 
 
-def _statements(text: str) -> list[str]:
+def statements(text: str) -> list[str]:
     return [part.strip() for part in _END.split(text) if re.sub(r"--[^\n]*", "", part).strip()]
 
 
 class Migrator:
     """Works on the settings' store and database. Raises BatonError (UnavailableError where nothing answers)."""
 
-    def __init__(self, settings: Settings, migrations: Sequence[Migration] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        migrations: Sequence[Migration] | None = None,
+        *,
+        lock_patience: float = _LOCK_PATIENCE,
+        lock_stale_after: float = _LOCK_STALE_AFTER,
+    ) -> None:
         self._settings = settings
         self._migrations = list(available() if migrations is None else migrations)
+        self._patience = lock_patience
+        self._stale_after = lock_stale_after
 
-    def _client(self, *, create: bool) -> Client:
+    @contextmanager
+    def _connected(self, *, create: bool = False) -> Iterator[tuple[Client, Ledger]]:
         if create:
             outside = connect(self._settings, database="default")
-            self._run(outside, f"CREATE DATABASE IF NOT EXISTS `{self._settings.store_database}`", "create database")
-            outside.close()
-        return connect(self._settings)
+            try:
+                self._run(
+                    outside, f"CREATE DATABASE IF NOT EXISTS `{self._settings.store_database}`", "create database"
+                )
+            finally:
+                outside.close()
+        client = connect(self._settings)
+        try:
+            yield client, Ledger(client, self._settings.store_url)
+        finally:
+            client.close()
 
     def _run(self, client: Client, sql: str, what: str) -> None:
         try:
             client.command(sql)
         except ClickHouseError as error:
-            raise BatonError(f"{what}: {failure(self._settings.store_url, error)}") from error
+            cause = failure(self._settings.store_url, error)
+            raise type(cause)(f"{what}: {cause}") from error
 
     def status(self) -> list[Standing]:
         """What stands in the database, against what this version brings."""
-        client = self._client(create=False)
-        try:
-            return self._status(client)
-        finally:
-            client.close()
+        with self._connected() as (_, ledger):
+            return self._standings(ledger.entries())
 
-    def _status(self, client: Client) -> list[Standing]:
+    def _standings(self, entries: dict[int, Entry]) -> list[Standing]:
+        found = []
+        for migration in self._migrations:
+            entry = entries.get(migration.number)
+            applied = entry is not None and entry.applied
+            stopped = ""
+            if entry is not None and entry.unfinished:
+                stopped = f"unfinished, {entry.done} of {len(statements(migration.up))} statements done"
+                stopped += f": {entry.failure}" if entry.failure else ""
+            changed = applied and entry is not None and entry.checksum != migration.checksum
+            found.append(Standing(migration, applied, changed, stopped))
+        return found
+
+    def missing(self) -> list[Migration]:
+        """What `up` would apply, in order, changing nothing. Raises BatonError as it would."""
         try:
-            if not client.query("EXISTS TABLE migrations").result_rows[0][0]:
-                return [Standing(migration, applied=False, changed=False) for migration in self._migrations]
-            rows = client.query("SELECT number, checksum FROM migrations FINAL WHERE applied").result_rows
-        except ClickHouseError as error:
-            raise failure(self._settings.store_url, error) from error
-        applied = dict(rows)
-        return [
-            Standing(
-                migration,
-                applied=migration.number in applied,
-                changed=applied.get(migration.number, migration.checksum) != migration.checksum,
-            )
-            for migration in self._migrations
-        ]
+            with self._connected() as (_, ledger):
+                return self._missing(ledger)
+        except ConfigurationError as error:
+            if "has no database" not in str(error):
+                raise
+            return self._migrations
+
+    def _missing(self, ledger: Ledger) -> list[Migration]:
+        standings = self._standings(ledger.entries())
+        for standing in standings:
+            if standing.changed:
+                raise BatonError(
+                    f"migration {standing.migration.label} was edited after it was applied to database "
+                    f"{self._settings.store_database}: restore the file, and put the change into a new migration"
+                )
+        return [standing.migration for standing in standings if not standing.applied]
 
     def up(self) -> list[Migration]:
         """Applies what is missing, in order; what it applied. Refuses where an applied one was edited."""
-        client = self._client(create=True)
-        try:
-            self._run(client, _LEDGER, "create the table of migrations")
-            standings = self._status(client)
-            for standing in standings:
-                if standing.changed:
-                    raise BatonError(
-                        f"migration {standing.migration.label} was edited after it was applied to database "
-                        f"{self._settings.store_database}: restore the file, and put the change into a new migration"
-                    )
-            missing = [standing.migration for standing in standings if not standing.applied]
-            for migration in missing:
-                self._apply(client, migration, migration.up, applied=True)
-            return missing
-        finally:
-            client.close()
+        with self._connected(create=True) as (client, ledger):
+            if not self._missing(ledger):
+                return []
+            with ledger.locked(self._patience, self._stale_after):
+                ledger.make()
+                missing = self._missing(ledger)  # another one may have been here
+                for migration in missing:
+                    self._apply(client, ledger, migration)
+                return missing
+
+    def _apply(self, client: Client, ledger: Ledger, migration: Migration) -> None:
+        before = ledger.entries().get(migration.number)
+        resumed = before is not None and before.unfinished and before.checksum == migration.checksum
+        entry = Entry(
+            migration.number, migration.name, migration.checksum, applied=False, failure="",
+            done=before.done if resumed and before is not None else 0,
+        )  # fmt: skip
+        parts = statements(migration.up)
+        for number, statement in enumerate(parts[entry.done :], entry.done + 1):
+            ledger.require_lock()
+            try:
+                self._run(client, statement, f"migration {migration.label}, statement {number}")
+            except UnavailableError:
+                raise  # the ledger cannot be written either; it says how far this came
+            except BatonError as error:
+                ledger.write(replace(entry, failure=str(error)))
+                raise
+            entry = replace(entry, done=number)
+            ledger.write(entry)
+        ledger.write(replace(entry, applied=True))
+        log.info("migration applied", migration=migration.label)
 
     def down(self, to: int) -> list[Migration]:
         """Takes back those above number `to`, the last first; what it took back."""
-        client = self._client(create=False)
-        try:
-            undone = []
-            for standing in reversed(self._status(client)):
-                migration = standing.migration
-                if migration.number <= to or not standing.applied:
-                    continue
-                if migration.down is None:
-                    raise BatonError(f"migration {migration.label} cannot be undone: restore a backup instead")
-                self._apply(client, migration, migration.down, applied=False)
-                undone.append(migration)
-            return undone
-        finally:
-            client.close()
+        with self._connected() as (client, ledger):
+            if not any(number > to for number in ledger.entries()):
+                return []
+            with ledger.locked(self._patience, self._stale_after):
+                ledger.make()
+                return self._down(client, ledger, to)
 
-    def _apply(self, client: Client, migration: Migration, text: str, *, applied: bool) -> None:
-        for number, statement in enumerate(_statements(text), 1):
-            self._run(client, statement, f"migration {migration.label}, statement {number}")
-        client.insert(
-            "migrations",
-            [(migration.number, migration.name, migration.checksum, applied)],
-            column_names=["number", "name", "checksum", "applied"],
-            settings=INSERT_SETTINGS,
-        )
-        log.info("migration applied" if applied else "migration undone", migration=migration.label)
+    def _down(self, client: Client, ledger: Ledger, to: int) -> list[Migration]:
+        entries = ledger.entries()
+        newer = sorted(number for number, entry in entries.items() if entry.applied and number > len(self._migrations))
+        if newer:
+            raise BatonError(
+                f"database {self._settings.store_database} has migration {newer[0]:04d}_{entries[newer[0]].name}, which "
+                "this version does not know: take it back with the version that brought it"
+            )
+        undone = []
+        for migration in reversed(self._migrations):
+            entry = entries.get(migration.number)
+            if migration.number <= to or entry is None or not (entry.applied or entry.unfinished):
+                continue
+            if migration.down is None:
+                raise BatonError(f"migration {migration.label} cannot be undone: restore a backup instead")
+            for number, statement in enumerate(statements(migration.down), 1):
+                ledger.require_lock()
+                self._run(client, statement, f"taking back migration {migration.label}, statement {number}")
+            ledger.write(replace(entry, applied=False, done=0, failure=""))
+            log.info("migration undone", migration=migration.label)
+            undone.append(migration)
+        return undone
 
     def require_current(self) -> None:
         """Raises BatonError where the database is behind this version."""

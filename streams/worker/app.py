@@ -24,7 +24,7 @@ from streams.agreements import open_source, read_agreement
 from streams.config import Settings
 from streams.errors import ConfigurationError
 from streams.registry import Registry
-from streams.topic_admin import ensure_topics
+from streams.topic_admin import ensure_topics, require
 from streams.topics import READ_BY_LANES, Topics
 from streams.worker import driver
 from streams.worker.commit import check_group_metadata
@@ -69,7 +69,6 @@ def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
 
     @app.task
     async def lanes() -> None:
-        engine.consumer = app.consumer
         try:
             await engine.run()
         except asyncio.CancelledError:
@@ -92,9 +91,12 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
     if settings.agreement is not None:
         read_agreement(settings.agreement)  # a wrong one is told before anything starts
     check_group_metadata()
-    ensure_topics(settings)
-    registry = Registry(settings.registry_url)
+    counts = ensure_topics(settings)
+    require(settings)
     topics = Topics(settings.topic_prefix)
+    # From here on: how many lanes there are, not how many were to be made.
+    settings = settings.model_copy(update={"partitions": counts[topics.name(READ_BY_LANES[0])]})
+    registry = Registry(settings.registry_url)
     outputs = [name for name, contract in CATALOG.items() if not contract.is_event]
     events = [name for name, contract in CATALOG.items() if contract.is_event]
     ids = registry.ids(topics, [*outputs, *events])

@@ -24,6 +24,7 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
 from streams.worker.handover import NOTHING, Fetched, HandOver, HandOvers, Place
+from streams.worker.ports import Fetcher
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,9 @@ SCHEME: Final = "lanes"
 
 class LaneOwner(Protocol):
     """Who opens and closes lanes; found as `lane_owner` on the app."""
+
+    consumer: Fetcher | None
+    """Set before anything is assigned."""
 
     def assigned(self, lanes: set[int], generation: int) -> None: ...
     async def revoked(self, lanes: set[int]) -> None: ...
@@ -122,6 +126,10 @@ class LaneThread(stock.AIOKafkaConsumerThread):
             consumer.seek(aiokafka.TopicPartition(*place), offset)
         return self.hand_overs.sought(positions)
 
+    def partitions(self, topic: str) -> int:
+        """How many the topic has, as far as this consumer knows."""
+        return len(self._consumer.partitions_for_topic(topic) or ())
+
     def membership(self) -> tuple[int, str]:
         """(generation, member id) of the group as this member knows it."""
         coordinator = self._consumer._coordinator
@@ -149,6 +157,7 @@ class LaneConsumer(stock.Consumer):
         self.ready: frozenset[int] = frozenset()
         """Lanes that are restored: nothing is fetched for others."""
         self.owner: LaneOwner = self.app.lane_owner
+        self.owner.consumer = self
 
     # Of ports.Fetcher, beside `ready`:
 
@@ -160,6 +169,9 @@ class LaneConsumer(stock.Consumer):
 
     def membership(self) -> tuple[int, str]:
         return self._thread.membership()  # type: ignore[no-any-return]
+
+    def partitions(self, topic: str) -> int:
+        return self._thread.partitions(topic)  # type: ignore[no-any-return]
 
     def pause(self, place: Place) -> None:
         self.on_buffer_full(TP(*place))

@@ -14,11 +14,12 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaException
 
+from processors.vocabulary import NEVER
 from schemas.wire import Decoder, Encoder
 from streams.agreements import Source
 from streams.config import ClockMode, Settings
-from streams.errors import BatonError
-from streams.topics import READ_BY_LANES, Topics
+from streams.topics import FORWARDS, READ_BY_LANES, Topics
+from streams.worker.arrivals import Arrivals, Standing
 from streams.worker.commit import FENCED, LaneLog, group_metadata
 from streams.worker.handover import NOTHING, Fetched, HandOver
 from streams.worker.lane import Batch, Lane
@@ -52,9 +53,13 @@ class OpenLane:
     paused: set[str] = field(default_factory=set)
     commit: asyncio.Task[None] | None = None
     committed_at: float = 0.0
+    durable_at: float = 0.0
+    """Everything folded until then is durable."""
     positions: dict[str, int] = field(default_factory=dict)
     """As last committed; likewise the clock."""
     clock: int = 0
+    standing: int | None = None
+    """Offset of the last LanePosition, while every batch that was made is durable."""
 
 
 class Engine:
@@ -89,6 +94,7 @@ class Engine:
         """Lanes that are being opened -> the share of their states that is read."""
         self._kept: dict[int, Kept] = {}
         """Lanes of the last assignment, until the next one says whose they are."""
+        self._arrivals = Arrivals()
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: Fetcher | None = None
         self.most_pending = max(20_000, settings.max_lane_queue)
@@ -152,27 +158,27 @@ class Engine:
         """Opens the lane, in as many attempts as it takes while the group's assignment stands."""
         await asyncio.sleep(after)
         while not self._gone(number, generation):
-            started = self._ports.monotonic()
             try:
-                opened = await self._opening_of.open(
-                    number, self._agreements, lambda: self._gone(number, generation), self._kept.pop(number, None)
-                )
-                if opened is None or self._gone(number, generation):
-                    return
-                lane = opened.lane
-                lane.fold.agreements = self._agreements
-                # The first commit claims the lane and tells the broker's time.
-                lane.dirty = True
-                entry = OpenLane(lane, opened.log, {}, committed_at=self._ports.monotonic())
-                await self._seek(number, entry)
-            except (KafkaException, BatonError) as error:
-                told = {} if isinstance(error, KafkaException) else {"cause": str(error)}
-                log.warning("lane not opened, trying again", lane=number, error=failure(error), **told)
-            except Exception as error:  # a lane that stays unopened would be the worst of all answers
-                log.exception("lane not opened, trying again", lane=number, error=failure(error))
-            else:
-                break
+                await self._try_to_open(number, generation)
+                return
+            except Exception as error:  # whatever it was: what is durable is right, and a lane is never left unopened
+                shown = failure(error) if isinstance(error, KafkaException) else f"{failure(error)}: {error}"
+                log.warning("lane not opened, trying again", lane=number, error=shown)
             await asyncio.sleep(_REOPEN_AFTER)
+
+    async def _try_to_open(self, number: int, generation: int) -> None:
+        started = self._ports.monotonic()
+        opened = await self._opening_of.open(
+            number, self._agreements, lambda: self._gone(number, generation), self._kept.pop(number, None)
+        )
+        if opened is None or self._gone(number, generation):
+            return
+        lane = opened.lane
+        lane.fold.agreements = self._agreements
+        # The first commit claims the lane and tells the broker's time.
+        lane.dirty = True
+        entry = OpenLane(lane, opened.log, {}, committed_at=self._ports.monotonic(), standing=opened.position)
+        await self._seek(number, entry)
         if self._gone(number, generation):
             return
         seconds = self._ports.monotonic() - started
@@ -180,7 +186,7 @@ class Engine:
         self.lanes[number] = entry
         self._set_ready()
         log.info(
-            "lane ready", lane=number, leads=len(lane.fold), clock=lane.clock.now, kept=opened.kept,
+            "lane ready", lane=number, leads=len(lane.fold), clock=lane.clock.now, kept=opened.position is not None,
             seconds=round(seconds, 3),
         )  # fmt: skip
 
@@ -213,10 +219,9 @@ class Engine:
         if entry.commit is not None:
             await asyncio.wait([entry.commit], timeout=_LAST_COMMIT)
         told = self._measures.forget(number)
-        last = entry.log.last_position
-        # A batch that was drained and may not be durable is known to no lane: only a restore knows then.
-        if abort and self._settings.transactions and entry.positions and entry.commit is None and last is not None:
-            self._kept[number] = Kept(entry.lane, last, told)
+        # What a batch took out of a lane and may not be durable, only a restore knows.
+        if abort and self._settings.transactions and entry.standing is not None:
+            self._kept[number] = Kept(entry.lane, entry.standing, told)
         if abort:
             await self._ports.blocking(entry.log.close())
 
@@ -244,7 +249,7 @@ class Engine:
         entry.fetches[topic] += 1
         index = self._index[topic]
         entry.lane.add(index, fetched.records)
-        if len(entry.lane.queues[index].records) > self._settings.max_lane_queue and topic not in entry.paused:
+        if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).pause((topic, number))
 
@@ -254,13 +259,46 @@ class Engine:
         ends: list[int | None] = []
         for topic in self._names:
             known = hand_over((topic, number))
-            if not known.at_end or known.epoch != entry.epochs[topic] or known.fetches != entry.fetches[topic]:
+            if not self._is_read(known, entry, topic):
                 ends.append(None)
             elif self._settings.clock is ClockMode.EVENT or not known.certain:
                 ends.append(0)
             else:
                 ends.append(self._broker_now(known.asked_at) or 0)
         return ends
+
+    @staticmethod
+    def _is_read(known: HandOver, entry: OpenLane, topic: str) -> bool:
+        """Whether the partition is read to its end, and all of it is in the lane's queue."""
+        return known.at_end and known.epoch == entry.epochs[topic] and known.fetches == entry.fetches[topic]
+
+    def _look_for_arrivals(self) -> None:
+        """In a replay: lets become final what nothing can come before any more. Only who has every lane can tell."""
+        consumer = self.consumer
+        if self._settings.clock is not ClockMode.EVENT or consumer is None or not self._assigned:
+            return
+        if len(self._assigned) != consumer.partitions(self._names[0]):
+            # Of several workers none can: nothing becomes final, and who was erased is a tombstone by the lane's own clock.
+            for entry in self.lanes.values():
+                entry.lane.fold.buried_until = NEVER
+            return
+        if self.lanes.keys() != self._assigned:
+            return
+        standings = {}
+        forwards = self._topics.name(FORWARDS)
+        now = self._ports.monotonic()
+        for number, entry in self.lanes.items():
+            known = consumer.hand_over((forwards, number))
+            queued = entry.lane.queues[self._index[forwards]].records
+            # A transaction that is still open may hide what its lane holds to be written.
+            read = entry.epochs and known.certain and self._is_read(known, entry, forwards) and not queued
+            clean = entry.commit is None and not entry.lane.dirty and bool(entry.positions)
+            standings[number] = Standing(
+                entry.clock, known.asked_at if read else 0.0, now if clean else entry.durable_at
+            )
+        until = self._arrivals.look(now, standings)
+        for entry in self.lanes.values():
+            entry.lane.fold.final_until = entry.lane.fold.buried_until = until
 
     async def run(self) -> None:
         """The lane loop. Returns never; an exception that leaves it ends the worker."""
@@ -274,6 +312,7 @@ class Engine:
                 self._resume(number, entry)
                 self._maybe_commit(number, entry)
                 await asyncio.sleep(0)
+            self._look_for_arrivals()
             now = self._ports.monotonic()
             if now - measured >= 1.0:
                 measured = now
@@ -295,7 +334,7 @@ class Engine:
 
     def _resume(self, number: int, entry: OpenLane) -> None:
         for topic in list(entry.paused):
-            if len(entry.lane.queues[self._index[topic]].records) < self._settings.max_lane_queue // 2:
+            if entry.lane.queues[self._index[topic]].has_room(self._settings.max_lane_queue):
                 entry.paused.discard(topic)
                 assert_consumer(self.consumer).resume((topic, number))
 
@@ -308,10 +347,12 @@ class Engine:
         if since >= interval and sum(self._lag(number, entry).values()) > _BEHIND:
             interval = max(interval, _BEHIND_INTERVAL)
         if claims or (entry.lane.dirty and since >= interval) or since >= _HEARTBEAT:
+            made_at = self._ports.monotonic()
             batch = entry.lane.batch()
-            entry.commit = asyncio.ensure_future(self._commit(number, entry, batch))
+            entry.standing = None
+            entry.commit = asyncio.ensure_future(self._commit(number, entry, batch, made_at))
 
-    async def _commit(self, number: int, entry: OpenLane, batch: Batch) -> None:
+    async def _commit(self, number: int, entry: OpenLane, batch: Batch, made_at: float) -> None:
         try:
             metadata = None
             if self._settings.transactions:
@@ -325,8 +366,10 @@ class Engine:
             return
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = self._ports.monotonic()
+        entry.durable_at = made_at
         entry.commit = None
-        self._measures.committed(number, entry.lane, seconds)
+        entry.standing = entry.log.last_position
+        self._measures.committed(number, batch, seconds)
 
     # What is shown.
 

@@ -14,6 +14,7 @@ from schemas.catalog import CATALOG, on_topic
 from schemas.types import DeadLetter
 from schemas.wire import Decoder, Encoder, WireError, schema_id
 from streams.config import ClockMode
+from streams.partitioner import lane_of
 from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
 
 VERSION: Final = version("baton")
@@ -60,6 +61,12 @@ class Taken(NamedTuple):
     facts: list[Fact]
     refused: list[Refused]
     ended: int | None
+    strays: list[Fact]
+    """Of leads that live on other lanes: their producer chose partitions in another way."""
+
+
+_REMEMBERED: Final = 50_000
+"""Keys whose lane is known by heart: working it out costs as much as all else that is done to a record here."""
 
 
 def received_at(record: Record) -> int:
@@ -73,8 +80,15 @@ def received_at(record: Record) -> int:
     return record.timestamp
 
 
+def is_stray(fact: Fact, into: str) -> bool:
+    """Whether a fact passed on to `into` is its own, put on another lane by its producer; else a merge passed it on."""
+    return fact.lane >= 0 and not fact.via and fact.lead_id == into
+
+
 class Intake:
-    """Turns the records of one lane into facts. `topic_names`: full names, in the order of INPUTS."""
+    """Turns the records of one lane into facts. `topic_names`: full names, in the order of INPUTS. `lanes`: how many there
+    are; None: what stands on a partition belongs there.
+    """
 
     def __init__(
         self,
@@ -85,6 +99,7 @@ class Intake:
         *,
         clock: ClockMode,
         max_record_bytes: int,
+        lanes: int | None = None,
     ) -> None:
         self._decoder = decoder
         self._encoder = encoder
@@ -92,6 +107,8 @@ class Intake:
         self._lane = lane
         self._clock = clock
         self._max_record_bytes = max_record_bytes
+        self._lanes = lanes
+        self._at_home: dict[bytes, bool] = {}
 
     def take(self, topic: int, records: Sequence[Record], arrivals: Sequence[int], now: int) -> Taken:
         """Decodes and checks `records` of INPUTS[topic]; `arrivals`: their received_at; `now`: the lane clock.
@@ -100,6 +117,7 @@ class Intake:
         """
         facts: list[Fact] = []
         refused: list[Refused] = []
+        strays: list[Fact] = []
         ended: int | None = None
         live = self._clock is ClockMode.BROKER
         allowed = _ALLOWED[topic]
@@ -118,19 +136,32 @@ class Intake:
                     raise RefusedFact(
                         "key_mismatch", f"the record's key is not {name}.lead_id: key it by lead_id, UTF-8"
                     )
-                facts.append(
-                    to_fact(
-                        name,
-                        event,
-                        arrived,
-                        at=(topic, record.offset),
-                        # History imported into a live lane has only just come to stand in the log.
-                        arrived_at=record.timestamp if live else arrived,
-                    )
+                fact = to_fact(
+                    name,
+                    event,
+                    arrived,
+                    at=(topic, record.offset),
+                    # History imported into a live lane has only just come to stand in the log.
+                    arrived_at=record.timestamp if live else arrived,
                 )
+                if self._is_at_home(record.key):
+                    facts.append(fact)
+                else:
+                    fact.lane = self._lane
+                    strays.append(fact)
             except (WireError, RefusedFact) as error:
                 refused.append(self.dead_letter(topic, record, error.reason, error.detail, now))
-        return Taken(facts, refused, ended)
+        return Taken(facts, refused, ended, strays)
+
+    def _is_at_home(self, key: bytes | None) -> bool:
+        if self._lanes is None or key is None:
+            return True
+        known = self._at_home.get(key)
+        if known is None:
+            if len(self._at_home) >= _REMEMBERED:
+                self._at_home.clear()
+            known = self._at_home[key] = lane_of(key, self._lanes) == self._lane
+        return known
 
     def _decode(self, key: bytes | None, value: bytes | None) -> tuple[str, dict[str, Any]]:
         if key is None:
@@ -155,8 +186,10 @@ class Intake:
         value = self._encoder.encode(name, {**event, "person": None})
         return Bare(record.offset, record.timestamp, record.key, value, tuple(record.headers))
 
-    def dead_letter(self, topic: int, record: Record, reason: str, detail: str, now: int) -> Refused:
-        """The dead letter of a record of INPUTS[topic]."""
+    def dead_letter(
+        self, topic: int, record: Record, reason: str, detail: str, now: int, lane: int | None = None
+    ) -> Refused:
+        """The dead letter of a record of INPUTS[topic]. `lane`: whose partition it stands on; None: this one's."""
         lead_id: str | None = None
         if record.key is not None:
             try:
@@ -169,7 +202,7 @@ class Intake:
                 "reason": reason,
                 "detail": detail,
                 "topic": self._topic_names[topic],
-                "partition": self._lane,
+                "partition": self._lane if lane is None else lane,
                 "offset": record.offset,
                 "timestamp": record.timestamp,
                 "key": record.key,

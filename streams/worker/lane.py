@@ -6,11 +6,12 @@ written. Synchronous and free of Kafka clients, Faust and clocks: the engine (or
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from processors.clock import LaneClock
+from processors.facts import Fact
 from processors.lane import LaneFold, RefusedByFold
 from processors.state import FOLD_VERSION, pack_fact, unpack_fact
 from processors.telling import PassedOn
@@ -26,7 +27,7 @@ from streams.topics import (
     STATES,
     TRANSITIONS,
 )
-from streams.worker.intake import VERSION, Bare, Intake, Record, Refused, received_at
+from streams.worker.intake import VERSION, Bare, Intake, Record, Refused, is_stray, received_at
 
 
 class Message(NamedTuple):
@@ -44,14 +45,26 @@ class Batch(NamedTuple):
     positions: dict[str, int]
     clock: int
     """Lane clock when it was made, UTC milliseconds."""
+    counters: dict[str, int]
+    """The fold's, as this batch makes them durable."""
+
+
+MOST_BYTES: Final = 8 * 1024 * 1024
+"""Of the records in a queue, or of the letters in a batch: a storm of large records must not fill memory."""
+
+
+def _size(record: Record) -> int:
+    return len(record.value) if record.value is not None else 0
 
 
 class Queue:
     """Fetched records of one input partition, with the running maximum of their received_at."""
 
-    __slots__ = ("arrivals", "records", "top", "tops")
+    __slots__ = ("arrivals", "records", "size", "top", "tops")
 
     def __init__(self, top: int) -> None:
+        self.size = 0
+        """Bytes of the records' values."""
         self.records: list[Record] = []
         self.arrivals: list[int] = []
         """received_at of each record."""
@@ -67,6 +80,7 @@ class Queue:
                 top = arrived
             self.arrivals.append(arrived)
             self.tops.append(top)
+            self.size += _size(record)
         self.records += records
         self.top = top
 
@@ -78,7 +92,16 @@ class Queue:
         count = len(self.records) if bound is None or self.top <= bound else bisect_right(self.tops, bound)
         taken = self.records[:count], self.arrivals[:count]
         del self.records[:count], self.arrivals[:count], self.tops[:count]
+        self.size = self.size - sum(map(_size, taken[0])) if self.records else 0
         return taken
+
+    def full(self, most: int) -> bool:
+        """Whether nothing more should be fetched: more than `most` records, or than MOST_BYTES."""
+        return len(self.records) > most or self.size > MOST_BYTES
+
+    def has_room(self, most: int) -> bool:
+        """Whether it is time to fetch again."""
+        return len(self.records) < most // 2 and self.size < MOST_BYTES // 2
 
 
 class Lane:
@@ -117,6 +140,9 @@ class Lane:
         self._schema_ids: set[int] = set()
         """Of the records in the queues."""
         self._letters: list[Refused] = []
+        self._letter_bytes = 0
+        self._strays: list[Fact] = []
+        """Facts of other lanes' leads, to be passed on."""
         self.dirty = position is None
         """Something has to be committed."""
         self.uncommitted = 0
@@ -147,6 +173,8 @@ class Lane:
         milliseconds) at which it was: everything received before has been added. In a replay that time is 0: being at the
         end says that nothing needs to be waited for, and nothing about time.
         """
+        if self._letter_bytes > MOST_BYTES:
+            return 0  # they have to be written first
         done = 0
         # A partition that is not at its end may still bring what was received before the others' records.
         inputs = self.queues[: len(INPUTS)]
@@ -164,6 +192,9 @@ class Lane:
                 continue
             taken = self._intake.take(index, records, arrivals, self.clock.now)
             facts += taken.facts
+            if taken.strays:
+                self._strays += taken.strays
+                self.fold.counters[f"mispartitioned.{topic}"] += len(taken.strays)
             unreadable += taken.refused
             for refused in taken.refused:
                 self.fold.counters[f"dead_letters.{refused.letter['reason']}"] += 1
@@ -176,7 +207,8 @@ class Lane:
             facts.sort(key=lambda fact: fact.received_at)
             for refusal in self.fold.fold(facts):
                 self._refuse(refusal, batches)
-        self._letters += [self._without_bytes(refused) for refused in unreadable]
+        for refused in unreadable:
+            self._keep(self._without_bytes(refused))
         done += self._take_forwards()
         for index, topic in enumerate(INPUTS):
             end = ends[index]
@@ -196,13 +228,20 @@ class Lane:
         if not records:
             return 0
         passed_on = []
+        strays = []
         for record in records:
             if record.value is None:
                 continue
             _, forward = self._decoder.decode(record.value)
+            fact = unpack_fact(forward["fact"])
+            if is_stray(fact, forward["lead_id"]):
+                strays.append(fact)
+                continue
             announced = {number: (deadline, rung) for number, (deadline, rung) in forward["announced"].items()}
-            passed_on.append(PassedOn(forward["lead_id"], unpack_fact(forward["fact"]), forward["recalled"], announced))
+            passed_on.append(PassedOn(forward["lead_id"], fact, forward["recalled"], announced))
         self.fold.fold_foreign(passed_on)
+        for refusal in self.fold.fold(strays):
+            self._refuse(refusal, ())
         self.positions[index] = records[-1].offset + 1
         return len(records)
 
@@ -210,14 +249,23 @@ class Lane:
         """Sets a fact aside that the fold refused; of one folded in an earlier batch only the coordinates are at hand."""
         fact, reason, detail = refusal
         topic, offset = fact.at
-        record: Record | None = next((record for record in batches[topic] if record.offset == offset), None)
-        if record is None:
+        lane = fact.lane if fact.lane >= 0 else None
+        here = batches[topic] if batches and lane is None else ()
+        place = bisect_left(here, offset, key=lambda record: record.offset)
+        record: Record
+        if place < len(here) and here[place].offset == offset:
+            record = here[place]
+        else:
             record = Bare(offset, fact.arrived_at, fact.lead_id.encode())
             detail += "; the bytes stand in the original record"
-        elif reason == "refused_erased" or self.fold.is_erased(fact.lead_id):
+        if record.value is not None and (reason == "refused_erased" or self.fold.is_erased(fact.lead_id)):
             record = self._intake.without_person(record)
-        self._letters.append(self._intake.dead_letter(topic, record, reason, detail, self.clock.now))
+        self._keep(self._intake.dead_letter(topic, record, reason, detail, self.clock.now, lane))
         self.fold.counters[f"dead_letters.{reason}"] += 1
+
+    def _keep(self, refused: Refused) -> None:
+        self._letters.append(refused)
+        self._letter_bytes += len(refused.letter["value"] or b"")
 
     def _without_bytes(self, refused: Refused) -> Refused:
         """A letter of an erased lead keeps no bytes: nobody can tell where in them the person stands."""
@@ -239,25 +287,29 @@ class Lane:
             Message(SLA_EVENTS, item["lead_id"].encode(), encode("SlaEvent", item)) for item in said.sla_events
         ]
         messages += [Message(DEAD_LETTERS, key, encode("DeadLetter", letter)) for key, letter in self._letters]
-        messages += [Message(FORWARDS, item.into.encode(), self._forward(item)) for item in said.passed_on]
+        strays = [PassedOn(fact.lead_id, fact, recalled=False, announced={}) for fact in self._strays]
+        messages += [Message(FORWARDS, item.into.encode(), self._forward(item)) for item in (*said.passed_on, *strays)]
         messages += [
             Message(STATES, lead_id.encode(), None if state is None else encode("LeadState", state))
             for lead_id, state in self.fold.changed()
         ]
         positions = dict(zip(READ_BY_LANES, self.positions, strict=True))
+        counters = dict(self.fold.counters)
         position: LanePosition = {
             "lane": self.number,
             "positions": positions,
             "reached": dict(self.clock.reached),
             "clock": self.clock.now,
-            "counters": dict(self.fold.counters),
+            "counters": counters,
             "worker_version": VERSION,
         }
         messages.append(Message(STATES, LANE_KEY, encode("LanePosition", position)))
         self._letters = []
+        self._letter_bytes = 0
+        self._strays = []
         self.dirty = False
         self.uncommitted = 0
-        return Batch(messages, positions, self.clock.now)
+        return Batch(messages, positions, self.clock.now, counters)
 
     def _forward(self, item: PassedOn) -> bytes:
         return self._encoder.encode(

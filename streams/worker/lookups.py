@@ -13,6 +13,7 @@ import structlog
 
 from schemas.wire import Decoder
 from streams.errors import UnavailableError
+from streams.topics import STATES
 from streams.worker.ports import Ports, once
 
 log = structlog.get_logger(__name__)
@@ -65,7 +66,8 @@ class Lookups:
 
     async def require(self, ids: Iterable[int]) -> None:
         """Learns the schemas of records that a worker wrote. Raises UnavailableError while the registry does not tell one:
-        it has lost it, or is another registry, and nothing of a lane's states may be passed over.
+        it has lost it, or is another registry; and WireError for one that states cannot be read by. Nothing of a lane's
+        states may be passed over.
         """
         for number in ids:
             if self._decoder.knows(number) and number not in self._absent:
@@ -73,7 +75,11 @@ class Lookups:
             text = await self._ports.blocking(once("schema", self._registry.text, number))
             if text is None:
                 raise UnavailableError(
-                    f"schema registry: it does not know schema {number}, of which lead-states has records"
+                    f"schema registry: it does not know schema {number}, under which {STATES} holds states; give it back "
+                    "its schemas"
                 )
-            self._decoder.learn(number, text)
+            problem = self._decoder.learn(number, text)
             self._absent.pop(number, None)
+            if problem is not None:
+                self._decoder.forget(number)
+                raise problem

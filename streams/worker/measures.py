@@ -17,6 +17,7 @@ from streams.metrics import (
     LANE_CLOCK_AGE,
     LANES_LOST,
     LANES_OWNED,
+    MISPARTITIONED,
     OPEN_CLOCKS,
     RESTORE_PROGRESS,
     RESTORE_SECONDS,
@@ -24,8 +25,11 @@ from streams.metrics import (
     TRANSITIONS,
     UNWORKED,
 )
-from streams.topics import READ_BY_LANES
-from streams.worker.lane import Lane
+from streams.topics import INPUTS, READ_BY_LANES
+from streams.worker.lane import Batch, Lane
+
+for _topic in INPUTS:  # from zero on, so that the first of them counts as an increase
+    MISPARTITIONED.labels(topic=_topic)
 
 
 class Measures:
@@ -53,11 +57,11 @@ class Measures:
     def lost(self, error: str) -> None:
         LANES_LOST.labels(error=error).inc()
 
-    def committed(self, number: int, lane: Lane, seconds: float) -> None:
-        """A batch of the lane is durable."""
+    def committed(self, number: int, batch: Batch, seconds: float) -> None:
+        """A batch of the lane is durable. What was folded since it was made comes with its own commit."""
         COMMIT_SECONDS.observe(seconds)
         label = str(number)
-        now = Counter(lane.fold.counters)
+        now = Counter(batch.counters)
         before, self._told[number] = self._told[number], now
         for key, count in (now - before).items():
             family, _, detail = key.partition(".")
@@ -74,6 +78,8 @@ class Measures:
                     BREACHES.labels(policy=detail).inc(count)
                 case "dead_letters":
                     DEAD_LETTERS.labels(reason=detail).inc(count)
+                case "mispartitioned":
+                    MISPARTITIONED.labels(topic=detail).inc(count)
                 case _:
                     continue
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import structlog
 from confluent_kafka import KafkaException
@@ -15,14 +14,14 @@ from processors.erasure import Erased
 from processors.lane import LaneFold
 from schemas.types import LanePosition
 from schemas.wire import Decoder, Encoder
-from streams.config import Settings
+from streams.config import ClockMode, Settings
 from streams.topics import READ_BY_LANES, Topics
+from streams.worker import restore
 from streams.worker.commit import LaneLog
 from streams.worker.intake import Intake
 from streams.worker.lane import Lane
 from streams.worker.lookups import Lookups
 from streams.worker.ports import Ports
-from streams.worker.restore import States
 from streams.worker.skew import BrokerTime
 
 log = structlog.get_logger(__name__)
@@ -45,7 +44,8 @@ class Opened(NamedTuple):
     lane: Lane
     log: LaneLog
     told: Counter[str]
-    kept: bool
+    position: int | None
+    """Of a lane that was kept: see Kept."""
 
 
 class Opening:
@@ -75,23 +75,26 @@ class Opening:
         await self._ports.blocking(lane_log.fence())
         if abandoned():
             return None
-        states = States(number, self._settings, self._ports)
-        with contextlib.closing(states):
-            if kept is not None and await self._ports.blocking(states.untouched(kept.position)):
-                return Opened(kept.lane, lane_log, kept.told, kept=True)
-            lane = await self._restore(number, states, agreements, abandoned)
-        return None if lane is None else Opened(lane, lane_log, Counter(lane.fold.counters), kept=False)
+        if kept is not None and await self._ports.blocking(
+            restore.untouched(number, kept.position, self._settings, self._ports)
+        ):
+            return Opened(kept.lane, lane_log, kept.told, kept.position)
+        lane = await self._restore(number, agreements, abandoned)
+        return None if lane is None else Opened(lane, lane_log, Counter(lane.fold.counters), None)
 
-    async def _restore(
-        self, number: int, states: States, agreements: Agreements, abandoned: Callable[[], bool]
-    ) -> Lane | None:
+    async def _restore(self, number: int, agreements: Agreements, abandoned: Callable[[], bool]) -> Lane | None:
         settings = self._settings
         erased = Erased(settings.erasure_key.get_secret_value().encode())
         fold = LaneFold(agreements, self._state_of, erased, grace_ms=round(settings.grace * 1000))
-        found = await self._ports.blocking(states.read(fold.restore, self._progress(number), abandoned))
+        if settings.clock is ClockMode.EVENT:
+            fold.final_until = fold.buried_until = 0
+        progress = self._progress(number)
+        found = await self._ports.blocking(
+            restore.read(number, settings, self._ports, fold.restore, progress, abandoned)
+        )
         if abandoned():
             return None
-        # What older workers wrote stands under the ids of their schemas.
+        # States that nobody has touched since an upgrade stand under the schema of their time.
         await self._lookups.require(found.schema_ids)
         if abandoned():
             return None
@@ -100,6 +103,7 @@ class Opening:
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=settings.clock, max_record_bytes=settings.max_record_bytes,
+            lanes=settings.partitions,
         )  # fmt: skip
         return Lane(number, fold, intake, self._decoder, self._encoder, cast("LanePosition | None", position))
 
@@ -123,4 +127,4 @@ class Opening:
 
 def failure(error: BaseException) -> str:
     """The error's name, without what it may quote."""
-    return cast(Any, error).args[0].name() if isinstance(error, KafkaException) else type(error).__name__  # type: ignore[no-any-return]
+    return str(error.args[0].name()) if isinstance(error, KafkaException) else type(error).__name__

@@ -74,6 +74,10 @@ class Fetcher(Protocol):
         """What is known of a partition's end."""
         ...
 
+    def partitions(self, topic: str) -> int:
+        """How many the topic has, as far as is known here."""
+        ...
+
     def membership(self) -> tuple[int, str]:
         """(generation, member id) of the group as this member knows it."""
         ...

@@ -7,6 +7,7 @@ Values stay as they are; of each only the next deadline is decoded, the first fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
@@ -14,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from schemas.wire import HEADER, schema_ids
 from streams.config import Settings
 from streams.topics import LANE_KEY, STATES, Topics
-from streams.worker.ports import Ports, Steps
+from streams.worker.ports import Consumer, Ports, Steps
 
 
 class Found(NamedTuple):
@@ -49,29 +50,23 @@ _CONFIG: Final[dict[str, Any]] = {
 _SECONDS: Final = 10.0
 
 
-class States:
-    """One lane's partition of lead-states. Every step may raise KafkaException; close it at the end."""
+def read(
+    number: int,
+    settings: Settings,
+    ports: Ports,
+    keep: Callable[[str, bytes, int], None],
+    progress: Callable[[float], None],
+    abandoned: Callable[[], bool],
+) -> Steps[Found]:
+    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`. Every step may raise KafkaException.
 
-    def __init__(self, number: int, settings: Settings, ports: Ports) -> None:
-        self._topic, self._number = Topics(settings.topic_prefix).name(STATES), number
-        self._consumer = ports.consumer({"bootstrap.servers": settings.brokers, **_CONFIG})
-
-    def close(self) -> None:
-        self._consumer.close()
-
-    def read(
-        self,
-        keep: Callable[[str, bytes, int], None],
-        progress: Callable[[float], None],
-        abandoned: Callable[[], bool],
-    ) -> Steps[Found]:
-        """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`.
-
-        `progress` is told the share that is read, 0 to 1. `abandoned` is asked now and then; True ends the read early.
-        """
-        latest: dict[bytes, bytes] = {}
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, self._number), _SECONDS)
-        for messages in self._from(OFFSET_BEGINNING):
+    `progress` is told the share that is read, 0 to 1. `abandoned` is asked now and then; True ends the read early.
+    """
+    latest: dict[bytes, bytes] = {}
+    with _reader(settings, ports) as consumer:
+        place = _place(number, settings, OFFSET_BEGINNING)
+        _, end = consumer.get_watermark_offsets(place, _SECONDS)
+        for messages in _batches(consumer, place):
             if abandoned():
                 break
             for message in messages:
@@ -83,36 +78,54 @@ class States:
             if messages:
                 progress(min(1.0, (messages[-1].offset() + 1) / max(1, end)))
             yield "restore"
-        position = latest.pop(LANE_KEY, None)
-        for key, value in latest.items():
-            keep(key.decode(), value, first_long(value))
-        ids = schema_ids(latest.values())
-        return Found(position, ids if position is None else ids | schema_ids([position]))
+    ids = schema_ids(latest.values())
+    position = latest.pop(LANE_KEY, None)
+    for key, value in latest.items():
+        keep(key.decode(), value, first_long(value))
+    return Found(position, ids)
 
-    def untouched(self, offset: int) -> Steps[bool]:
-        """Whether nothing was committed after the record at `offset`, which stands."""
-        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self._topic, self._number), _SECONDS)
-        alone = low <= offset
-        for messages in self._from(offset + 1):
-            alone = alone and not messages
+
+def untouched(number: int, offset: int, settings: Settings, ports: Ports) -> Steps[bool]:
+    """Whether nothing was committed after the record at `offset`, which stands. Every step may raise KafkaException."""
+    with _reader(settings, ports) as consumer:
+        place = _place(number, settings, offset + 1)
+        low, _ = consumer.get_watermark_offsets(place, _SECONDS)
+        yield "look"
+        if low > offset:
+            return False
+        for messages in _batches(consumer, place):
+            if messages:
+                return False
             yield "look"
-            if not alone:
-                break
-        return alone
+    return True
 
-    def _from(self, offset: int) -> Iterator[list[Any]]:
-        """Committed records from `offset` to the end, in batches, the last of which may be empty."""
-        self._consumer.assign([TopicPartition(self._topic, self._number, offset)])
-        while True:
-            messages = self._consumer.consume(10_000, 0.1)
-            records = []
-            for message in messages:
-                error = message.error()
-                if error is None:
-                    records.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    yield records
-                    return
-                else:
-                    raise KafkaException(error)
-            yield records
+
+def _place(number: int, settings: Settings, offset: int) -> TopicPartition:
+    return TopicPartition(Topics(settings.topic_prefix).name(STATES), number, offset)
+
+
+@contextmanager
+def _reader(settings: Settings, ports: Ports) -> Iterator[Consumer]:
+    """A consumer that is closed by the thread that uses it."""
+    consumer = ports.consumer({"bootstrap.servers": settings.brokers, **_CONFIG})
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _batches(consumer: Consumer, place: TopicPartition) -> Iterator[list[Any]]:
+    """Committed records from `place` to the end, in batches, any of which may be empty."""
+    consumer.assign([place])
+    while True:
+        records = []
+        for message in consumer.consume(10_000, 0.1):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                yield records
+                return
+            else:
+                raise KafkaException(error)
+        yield records

@@ -8,7 +8,8 @@ import pytest
 
 from processors import agreement as module
 from processors.agreement import DEFAULT, DEFAULTS, Agreement, AgreementError, Agreements
-from processors.agreement_model import AGED, Document, amount_ms, days_of, spans_of
+from processors.agreement_model import Document
+from processors.agreement_words import AGED, amount_ms, days_of, spans_of
 from processors.calendars import ALWAYS
 from processors.vocabulary import BY_GRADE, DAY, GRADES, HOUR, POLICIES, WORKED
 from tests.agreement.support import TEXT, dates, ms, parse, small

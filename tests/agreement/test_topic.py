@@ -17,7 +17,7 @@ from schemas.wire import Encoder
 from streams.agreements import AgreementsReader, Given, open_source, publish, published, read
 from streams.agreements.topic import NOTICE_MS
 from streams.config import Settings
-from streams.errors import BatonError, InputError, UnavailableError
+from streams.errors import BatonError, ConfigurationError, InputError, UnavailableError
 from streams.registry import Registry
 from streams.topic_admin import ensure_topics
 from streams.topics import AGREEMENTS, Topics
@@ -163,6 +163,29 @@ def test_a_version_that_cannot_be_read_stops_a_start_and_no_running_worker(
         with pytest.raises(BatonError, match=publisher):
             AgreementsReader(settings, registry)
         never(lambda: names(list(reader.current)) != ["2026-10"], 0.7)
+
+
+def test_one_version_with_two_texts_stops_a_start_until_the_first_is_published_again(
+    settings: Settings, registry: Registry
+) -> None:
+    publish([OCTOBER], settings, registry, now=NOW)
+    other = version("2026-10", "2026-10-01T00:00:00Z", "2 h")
+    ids = registry.ids(Topics(settings.topic_prefix), ["AgreementVersion"])
+    stated = {
+        "version": other.version, "effective_from": other.effective_from, "checksum": other.checksum, "text": other.text,
+        "holidays": {}, "published_at": 0,
+    }  # fmt: skip
+    with AgreementsReader(settings, registry) as reader:
+        put(settings, Encoder(ids).encode("AgreementVersion", stated), b"2026-10")
+        with pytest.raises(
+            ConfigurationError, match=r"2026-10 stands there with two texts .* publish the first text again"
+        ):
+            AgreementsReader(settings, registry)
+        assert [item.checksum for item in reader.current] == [OCTOBER.checksum]
+    assert publish([OCTOBER, JANUARY], settings, registry, now=NOW) == [OCTOBER, JANUARY]
+    with AgreementsReader(settings, registry) as reader:
+        assert [item.checksum for item in reader.current] == [OCTOBER.checksum, JANUARY.checksum]
+    assert publish([OCTOBER], settings, registry, now=NOW) == []
 
 
 def test_pinned_holidays_survive_a_changed_library(

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import schemas.types
 from schemas.catalog import CATALOG, on_topic
 from schemas.generate import generated, main
-from streams.topics import AGREEMENTS, CAMPAIGNS, FORWARDS, INPUTS, OUTPUTS
+from streams.topics import AGREEMENTS, CAMPAIGNS, FORWARDS, INPUTS, LETTER_REPLAYS, OUTPUTS
 from tests.contracts.records import records
 
 _ROOT = Path(__file__).parents[2]
-_TOPICS = {*INPUTS, CAMPAIGNS, AGREEMENTS, FORWARDS, *OUTPUTS}
+_TOPICS = {*INPUTS, CAMPAIGNS, AGREEMENTS, FORWARDS, LETTER_REPLAYS, *OUTPUTS}
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_every_contract_is_registered_under_each_of_its_topics(
     assert len(set(ids.values())) == len(ids)
     wanted = {
         subject(topics.name(topic), contract)
-        for topic in (*INPUTS, "campaigns", "agreements", "lane-forwards", *OUTPUTS)
+        for topic in (*INPUTS, "campaigns", "agreements", "lane-forwards", "dead-letter-replays", *OUTPUTS)
         for contract in on_topic(topic)
     }
     assert {name for name in confluent.get_subjects() if name.startswith(topics.prefix)} == wanted
@@ -96,7 +96,8 @@ def test_one_text_has_one_id_under_every_subject(
 
 
 def test_an_unknown_id_is_an_answer_not_an_outage(registry: Registry) -> None:
-    assert registry.text(2_000_000_000) is None
+    for number in (0, 2_000_000_000, 2**31 - 1, 2**31, 2**32 - 1):
+        assert registry.text(number) is None, number
 
 
 def test_an_id_unknown_before_is_found_once_registered(

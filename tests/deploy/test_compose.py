@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from streams.cli.main import build
 from streams.config import load
-from streams.topic_admin import _LARGEST
+from streams.topic_settings import LARGEST
 from tests.support.tools import ROOT, require
 
 _OURS = ("topics", "migrate", "worker", "sink")
@@ -118,5 +118,5 @@ def test_prometheus_finds_what_worker_and_sink_export() -> None:
 
 def test_the_broker_takes_the_largest_record_a_topic_may_hold() -> None:
     environment = _services()["kafka"]["environment"]
-    assert int(environment["KAFKA_MESSAGE_MAX_BYTES"]) >= int(_LARGEST)
+    assert int(environment["KAFKA_MESSAGE_MAX_BYTES"]) >= int(LARGEST)
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"

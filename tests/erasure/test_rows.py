@@ -78,7 +78,7 @@ class Dying(Sink):
                 raise Killed
             insert(table, data, token)
 
-        writer.forget, writer.insert = forgets, inserts  # type: ignore[method-assign]
+        writer.forget, writer.insert = forgets, inserts  # type: ignore[method-assign,assignment]
 
     def run(self) -> None:
         try:

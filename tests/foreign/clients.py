@@ -6,17 +6,14 @@ Each publishes, for every lead id given, a LeadCaptured (hand_raise, source webs
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 from tests.real.artifacts import java, resolved
-from tests.support.tools import CACHE, ROOT, require, unavailable
+from tests.support.node import installed
+from tests.support.tools import ROOT, require
 
 _HERE: Final = Path(__file__).parent
 
@@ -45,32 +42,7 @@ def publish_java(brokers: str, registry_url: str, prefix: str, leads: Sequence[s
 
 def publish_node(brokers: str, registry_url: str, prefix: str, leads: Sequence[str]) -> None:
     """kafkajs and its Confluent registry client; the schemas are its own, with fewer fields than ours."""
-    _run([require("node", "nodejs"), "publish.js", brokers, registry_url, prefix], leads, _node_folder())
-
-
-@cache
-def _node_folder() -> Path:
-    """A copy of node/ with its locked libraries, in .cache/ until either changes."""
-    npm = require("npm", "npm")
-    files = sorted(path for path in (_HERE / "node").iterdir() if path.suffix in {".js", ".json"})
-    folder = CACHE / f"foreign-node-{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()[:12]}"
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            partial = folder.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            for path in files:
-                shutil.copy(path, partial)
-            done = subprocess.run(
-                [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-                cwd=partial, capture_output=True, text=True, timeout=240, check=False,
-            )  # fmt: skip
-            if done.returncode != 0:
-                unavailable(f"npm could not install the Node client's libraries: {done.stderr[-800:]}")
-            partial.rename(folder)
-    return folder
+    _run([require("node", "nodejs"), "publish.js", brokers, registry_url, prefix], leads, installed(_HERE / "node"))
 
 
 CLIENTS: Final[Mapping[str, Publish]] = {"java": publish_java, "node": publish_node}

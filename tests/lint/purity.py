@@ -10,7 +10,7 @@ ALLOWED_IMPORTS: Final = frozenset(
     {
         "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "functools", "hashlib",
         "heapq", "hmac", "itertools", "json", "math", "operator", "re", "struct", "types", "typing", "uuid", "zoneinfo",
-        "msgspec", "pydantic", "pydantic_core", "yaml",
+        "lz4", "msgspec", "pydantic", "pydantic_core", "yaml",
         "processors", "schemas",
     }
 )  # fmt: skip

@@ -220,12 +220,13 @@ class Path:
         self.add(word, lead, others)
         if word == "Rejected" and self.stages[lead] == "mql":
             # What the rejection asks for is mended, or never will be.
-            then = self.pick("Enriched", "Enriched", "Enriched", "Erased", "Merged", "Paused", "Paused")
+            then = self.pick(*["Enriched"] * 5, *["Erased"] * 4, *["Merged"] * 2, *["Paused"] * 4)
             if then == "Enriched":
                 self.at += self.pick(0, 0, 3 * DAY)
                 for _ in range(self.pick(1, 1, 2)):
                     self.add("Enriched", lead, others)
             elif then != "Paused" and others:
+                self.at += self.pick(0, 0, 3 * DAY) if then == "Erased" else 0
                 self.add(then, lead, others)
         self.stages[lead] = _REACHES.get(word, {}).get(self.stages[lead], self.stages[lead])
 

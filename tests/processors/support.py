@@ -8,6 +8,7 @@ from typing import Any
 from processors import lead as leads
 from processors.agreement import Agreement, Agreements
 from processors.facts import Fact, to_fact
+from processors.folding import Outcome
 from processors.state import Memory
 from processors.telling import InstanceSaid
 
@@ -87,7 +88,7 @@ class Told:
         self.transitions: dict[str, Any] = {}
         self.instances: dict[str, tuple[Any, bool]] = {}
         self.kinds: list[str] = []
-        self.outcomes: list[leads.Outcome] = []
+        self.outcomes: list[Outcome] = []
 
     def take(self, facts: Iterable[Fact], clock: float | None = None) -> Told:
         """Folds facts in the order given, with the lane clock `clock` hours after START (default: none known)."""

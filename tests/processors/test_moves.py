@@ -172,6 +172,12 @@ def test_a_hand_raise_ends_the_cool_down() -> None:
     assert told.memory.state.stage == "mql"
 
 
+def test_a_new_cycle_ends_the_cool_down() -> None:
+    history = [*TO_MQL, ("LeadRecycled", {"reason": "no_budget"})]
+    told = story(history).take([fact("OpportunityOpened", 10), fact("OpportunityLost", 11), fact("LeadQualified", 12)])
+    assert (told.memory.state.stage, told.memory.state.cycle, told.memory.state.refusals) == ("mql", 3, {})
+
+
 def test_unable_to_reach_needs_six_attempts_or_contact() -> None:
     reason: dict[str, Any] = {"reason": "unable_to_reach"}
     attempts = [fact("TouchRecorded", 3 + hour) for hour in range(5)]

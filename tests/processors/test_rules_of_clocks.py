@@ -297,6 +297,17 @@ def test_rule_after_a_breach_the_overrun_is_told() -> None:
     assert found["elapsed_ms"] == 13 * HOUR
 
 
+def test_rule_after_a_breach_the_overrun_counts_open_hours() -> None:
+    office = {
+        "calendars": {"office": {"zone": "UTC", "hours": {"mon-fri": "09:00-17:00"}}},
+        "default_calendar": "office",
+    }
+    opening = 10 + 46 / 60 + 40 / 3600  # Wednesday 09:00; ten office hours later it is Thursday 11:00
+    late = stood(RAISED, touch(opening + 24 + 2 + 24), now=opening + 96, **office)  # Friday 11:00
+    (found,) = [item for item in late.instances if item["policy"] == "first_response"]
+    assert (found["verdict"], found["overrun_ms"], found["elapsed_ms"]) == ("late_met", 8 * HOUR, 18 * HOUR)
+
+
 def test_rule_a_cancelled_clock_stays_cancelled_and_reopening_starts_anew() -> None:
     given = [RAISED, at(2, "LeadDisqualified"), at(3, "LeadCaptured", event_id="back", hand_raise=True), touch(4)]
     assert clocks(*given, policy="first_response", now=5) == [(0, 10, "cancelled"), (3, 13, "met")]

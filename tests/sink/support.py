@@ -15,7 +15,7 @@ from schemas.wire import Encoder
 from streams.config import Settings
 from streams.sink.sink import Sink
 from streams.store.client import Client
-from streams.topics import LANE_KEY, Topics
+from streams.topics import LANE_KEY, RECEIVED_AT_HEADER, Topics
 from tests.support.poll import eventually
 
 IDS = {name: number for number, name in enumerate(CATALOG, 1)}
@@ -34,7 +34,7 @@ class Schemas:
         return self._texts.get(schema_id)
 
 
-def _complete(name: str, **fields: Any) -> dict[str, Any]:
+def complete(name: str, /, **fields: Any) -> dict[str, Any]:
     empty: dict[Any, Any] = {
         "string": "", "long": 0, "int": 0, "boolean": False, "bytes": b"", "map": {}, "array": [], "enum": None,
     }  # fmt: skip
@@ -50,7 +50,7 @@ def _complete(name: str, **fields: Any) -> dict[str, Any]:
 
 def transition(identity: str, lead: str, stage: str, at: int = 0, **fields: Any) -> dict[str, Any]:
     """`at`: hours after START."""
-    return _complete(
+    return complete(
         "LeadTransition", transition_id=identity, lead_id=lead, to_stage=stage, cycle=1,
         entered_at=START + at * 3_600_000, event_type="LeadCaptured", source_system="crm", entered_by="system",
         agreement_version="1", **{"change": "stated", "sequence": 1, "event_id": f"e-{identity}", **fields},
@@ -65,7 +65,7 @@ def instance(identity: str, lead: str, verdict: str, **fields: Any) -> dict[str,
         "started_at": START, "deadline": START + DAY,
         "agreement_version": "1", "calendar": "24x7", "target_ms": DAY, "notify": True,
     }  # fmt: skip
-    return _complete("SlaEvent", instance_id=identity, lead_id=lead, verdict=verdict, **{**defaults, **fields})
+    return complete("SlaEvent", instance_id=identity, lead_id=lead, verdict=verdict, **{**defaults, **fields})
 
 
 def journey(cycle: int, **entered: int) -> dict[str, Any]:
@@ -78,20 +78,20 @@ def journey(cycle: int, **entered: int) -> dict[str, Any]:
 
 
 def state(lead: str, stage: str, *journeys: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return _complete(
+    return complete(
         "LeadState", lead_id=lead, stage=stage, cycle=max((item["cycle"] for item in journeys), default=1),
         work_status="new", journeys=list(journeys), **{"next_deadline": NEVER, "source": "web", **fields},
     )  # fmt: skip
 
 
 def position(lane: int, clock: int, **counters: int) -> dict[str, Any]:
-    return _complete(
+    return complete(
         "LanePosition", lane=lane, clock=clock, positions={"leads": 1}, counters=counters, worker_version="1"
     )
 
 
 def letter(topic: str, offset: int, reason: str, **fields: Any) -> dict[str, Any]:
-    return _complete(
+    return complete(
         "DeadLetter", topic=topic, partition=0, offset=offset, reason=reason, timestamp=START, key=b"k", value=b"personal",
         **fields,
     )  # fmt: skip
@@ -130,6 +130,14 @@ class Worker:
 
     def raw(self, topic: str, key: bytes | None, value: bytes | None, partition: int = 0) -> None:
         self.producer.produce(self._topics.name(topic), value, key, partition)
+
+    def archive(self, topic: str, name: str, event: dict[str, Any], received_at: int | None = None) -> None:
+        """An event on an input topic; `received_at`: as an import gives it, and as the record's timestamp."""
+        headers = [] if received_at is None else [(RECEIVED_AT_HEADER, str(received_at).encode())]
+        self.producer.produce(
+            self._topics.name(topic), self._encoder.encode(name, event), event.get("lead_id", "key").encode(), 0,
+            headers=headers, **({} if received_at is None else {"timestamp": received_at}),
+        )  # fmt: skip
 
     def done(self) -> None:
         assert self.producer.flush(20) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +11,32 @@ from hypothesis import strategies as st
 from processors import rows
 from processors.rows import LARGEST_GENERATION, At, Table
 from schemas.catalog import CATALOG
-from tests.sink.support import NEVER, instance, journey, letter, position, state, transition
+from schemas.wire import Encoder
+from streams.sink.batch import Partition, Reader
+from streams.sink.origins import Origin
+from tests.sink.support import IDS, NEVER, Schemas, instance, journey, letter, position, state, transition
 
 AT = At("topic-id", 3, 1, 77)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A message of an output topic."""
+
+    place: int
+    content: bytes
+
+    def offset(self) -> int:
+        return self.place
+
+    def key(self) -> bytes | None:
+        return b"lead"
+
+    def value(self) -> bytes | None:
+        return self.content
+
+    def timestamp(self) -> tuple[int, int]:
+        return 0, 0
 
 
 def named(table: Table, row: rows.Row) -> dict[str, object]:
@@ -86,3 +111,21 @@ def test_a_dead_letter_leaves_its_bytes_behind() -> None:
 def test_a_lane() -> None:
     row = named(rows.LANES, rows.lane(position(2, NEVER // 10**6, events=5), AT))
     assert (row["lane"], row["counters"]) == (2, {"events": 5})
+
+
+def test_a_clock_that_moves_within_a_batch_leaves_the_one_lead_and_stands_with_the_other() -> None:
+    """Loser and survivor of a merge may live on one lane: both statements are kept, each under its lead."""
+    encoder = Encoder(IDS)
+    told = [
+        instance("i", "loser", "breached_open"),
+        instance("i", "loser", "cancelled", kind="moved"),
+        instance("i", "survivor", "met"),
+    ]
+    messages = [Written(offset, encoder.encode("SlaEvent", one)) for offset, one in enumerate(told)]
+    partition = Partition("sla-events", 0, Origin("topic-id", 1), {})
+    [made] = Reader(Schemas()).read([(partition, messages)]).rows.values()
+    shown = [named(rows.INSTANCES, row) for row in made]
+    assert [(row["lead_id"], row["kind"], row["deleted"]) for row in shown] == [
+        ("loser", "moved", 1),
+        ("survivor", "met", 0),
+    ]

@@ -170,6 +170,16 @@ def test_a_broken_insert_leaves_nothing(client: Client) -> None:
     assert client.query("SELECT count() FROM whole").result_rows == [(0,)]
 
 
+def test_an_insert_that_fails_at_its_end_is_not_acknowledged(client: Client) -> None:
+    """All of it is in one block, which the engine writes only once the last byte is there."""
+    client.command("CREATE TABLE small (n UInt32, CONSTRAINT below CHECK n < 10) ENGINE = MergeTree ORDER BY n")
+    client.insert("small", [[1], [2]], column_names=["n"])
+    with pytest.raises(DatabaseError, match=r"Code: 469.*`below`"):
+        client.insert("small", [[3], [100]], column_names=["n"])
+    client.insert("small", [[4]], column_names=["n"])
+    assert client.query("SELECT n FROM small ORDER BY n").result_rows == [(1,), (2,), (4,)]
+
+
 def test_frames_and_arrow(client: Client) -> None:
     frame = client.query_df("SELECT number AS n, toString(number) AS s FROM numbers(3)")
     assert frame["s"].tolist() == ["0", "1", "2"]

@@ -16,6 +16,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.config import load
 from streams.store.client import connect
+from streams.store.migrations import available
 from streams.store.ownership import serving
 from tests.store.fixtures import start_store
 from tests.store.raw import send
@@ -134,13 +135,16 @@ def test_kill_keeps_what_was_acknowledged(tmp_path: Path) -> None:
 
 
 def test_migrate_from_the_command_line(tmp_path: Path) -> None:
+    names = [f"{one.number:04}_{one.name}" for one in available()]
     child, url = start_store(tmp_path / "data", tmp_path)
     try:
-        assert baton("migrate", "--store-url", url).stdout == "applied 0001_lifecycle\n"
+        assert baton("migrate", "--store-url", url).stdout == f"applied {', '.join(names)}\n"
         assert baton("migrate", "up", "--store-url", url).stdout == "up to date\n"
-        assert baton("migrate", "status", "--store-url", url).stdout == "0001_lifecycle  applied\n"
+        assert baton("migrate", "status", "--store-url", url).stdout == "".join(f"{name}  applied\n" for name in names)
         assert baton("migrate", "down", "--store-url", url).returncode == 2
-        assert baton("migrate", "down", "--to", "0", "--store-url", url).stdout == "undone 0001_lifecycle\n"
+        assert (
+            baton("migrate", "down", "--to", "0", "--store-url", url).stdout == f"undone {', '.join(reversed(names))}\n"
+        )
     finally:
         child.stop()
 

@@ -1,7 +1,8 @@
 """Runs records through lanes as a worker would, in any order, and gives what stands in the end.
 
 Two or more lanes, so that merges cross them; what they pass on is delivered late, in its own order. Each lane's clock runs
-as it would: never past what that lane has still to read. Now and then a lane is forgotten and restored from its states.
+as in a replay: never past what that lane has still to read, however far the others are. Now and then a lane is forgotten
+and restored from its states.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ class Stood(NamedTuple):
 _PARSED: dict[str, Agreement] = {}
 
 
-def _dated(value: Any) -> Any:
+def dated(value: Any) -> Any:
     """Times and dates that are written as text, as YAML has them."""
     if isinstance(value, Mapping):
-        return {key: _dated(item) for key, item in value.items()}
+        return {key: dated(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_dated(item) for item in value]
+        return [dated(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d(T.*)?", value):
         return datetime.fromisoformat(value) if "T" in value else date.fromisoformat(value)
     return value
@@ -63,7 +64,7 @@ def agreed(mappings: Iterable[Mapping[str, Any]]) -> Agreements:
     """Agreements from parsed YAML."""
     versions = []
     for mapping in mappings:
-        text = yaml.safe_dump(_dated(mapping), sort_keys=True)
+        text = yaml.safe_dump(dated(mapping), sort_keys=True)
         if text not in _PARSED:
             _PARSED[text] = Agreement.parse(text, holidays=public_holidays)
         versions.append(_PARSED[text])
@@ -79,10 +80,10 @@ def in_any_order(records: Sequence[Recorded], random: Random) -> list[Recorded]:
     else:
         out = list(records)
         random.shuffle(out)
-    for record in [record for record in out if record.name == "LeadErased"]:
-        place = next(at for at, other in enumerate(out) if other.received_at > record.received_at or other is record)
-        out.remove(record)
-        out.insert(place, record)
+    for place, record in enumerate(out):
+        if record.name == "LeadErased":
+            first = next(at for at, other in enumerate(out) if other.received_at > record.received_at or at == place)
+            out.insert(first, out.pop(place))
     return out
 
 
@@ -90,6 +91,7 @@ class _Lane:
     def __init__(self, agreements: Agreements, grace_ms: int) -> None:
         self._agreements, self._grace = agreements, grace_ms
         self.fold = self._new()
+        self.fold.final_until = self.fold.buried_until = 0
         self.states: dict[str, tuple[bytes, int]] = {}
         self.transitions: dict[str, Any] = {}
         self.instances: dict[tuple[str, str], Any] = {}
@@ -99,6 +101,10 @@ class _Lane:
 
     def _new(self) -> LaneFold:
         return LaneFold(self._agreements, lambda value: value, Erased(KEY), grace_ms=self._grace)
+
+    def certain(self, now: int) -> int:
+        """What its clock may say: lanes go at their own pace, days apart from each other."""
+        return min((record.received_at for record in self.pending), default=now + 1) - 1
 
     def drain(self) -> list[PassedOn]:
         said = self.fold.drain()
@@ -123,8 +129,9 @@ class _Lane:
 
     def crash(self) -> None:
         """Forgets everything and starts from what was written."""
-        clock = self.fold._clock
+        clock, until = self.fold._clock, self.fold.final_until
         self.fold = self._new()
+        self.fold.final_until = self.fold.buried_until = until
         for name, (value, due) in self.states.items():
             self.fold.restore(name, value, due)
         self.fold.restored()
@@ -158,19 +165,23 @@ class Lanes:
                 self._deliver(random)
                 if random.random() < 0.05:
                     lane.crash()
-            lane.fold.advance(self._certain(now))
+            lane.fold.advance(lane.certain(now))
             self._route(lane)
+            self._let_become_final(now)
         self.settle()
+        self._let_become_final(now)
         for lane in self.lanes:
             lane.fold.advance(now)
         self.settle()
         return self
 
-    def _certain(self, now: int) -> int:
-        """Up to where every lane is certain: none is days ahead of what another has still to read or to pass on."""
+    def _let_become_final(self, now: int) -> None:
+        """What nothing can come before any more that lanes have still to read or to pass on."""
         unread = [record.received_at for lane in self.lanes for record in lane.pending]
         under_way = [item.fact.received_at for lane in self.lanes for item in lane.inbox]
-        return min(unread + under_way, default=now + 1) - 1
+        until = min(unread + under_way, default=now + 1) - 1
+        for lane in self.lanes:
+            lane.fold.final_until = lane.fold.buried_until = max(until, lane.fold.final_until)
 
     def _route(self, lane: _Lane) -> None:
         for item in lane.drain():
@@ -222,6 +233,7 @@ class Lanes:
                     "stage_entered_at": state.stage_entered_at,
                     "opportunities": state.opportunities,
                     "refusals": refusals,
+                    "journeys": state.journeys,
                 },
                 sorted(
                     (item for item in lane.transitions.values() if item["lead_id"] == lead_id),
@@ -255,7 +267,7 @@ def canonical(
     state: Mapping[str, Any], transitions: Iterable[Mapping[str, Any]], instances: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """A lead's story in one form, whoever tells it: states, transitions in their order, clocks in any."""
-    shown = dict(state)
+    shown = {name: value for name, value in state.items() if name != "journeys"}
     shown["refusals"] = {name: count for name, count in sorted(state["refusals"].items()) if count}
     shown["opportunities"] = {
         name: (status, cycle == state["cycle"]) for name, (cycle, status) in sorted(state["opportunities"].items())

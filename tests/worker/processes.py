@@ -13,7 +13,7 @@ import urllib3
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas.catalog import CATALOG
-from schemas.wire import Decoder
+from schemas.wire import Decoder, UnknownSchema
 from streams.config import Settings, load
 from streams.registry import Registry
 from streams.topic_admin import ensure_topics
@@ -49,11 +49,12 @@ def environment(settings: Settings) -> dict[str, str]:
 class Worker:
     """A worker process."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str = "worker") -> None:
+    def __init__(self, settings: Settings, folder: Path, name: str = "worker", *, source: Path | None = None) -> None:
+        """`source`: a folder with another version of the source."""
         self._port_file = folder / f"{name}.json"
         self._port_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "streams", "worker", "--port-file", str(self._port_file)]
-        self.child: Child = start(command, folder, name=name, env=environment(settings))
+        self.child: Child = start(command, folder, name=name, env=environment(settings), cwd=source)
 
     def status(self) -> dict[str, Any]:
         """What /status answers; {} before it does."""
@@ -86,14 +87,28 @@ def running(settings: Settings, folder: Path, name: str = "worker") -> Iterator[
         worker.child.stop()
 
 
+class Known:
+    """Decodes what stands under any schema that the registry has, whatever version wrote it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.registry_url
+        self._decoder = Decoder()
+
+    def decode(self, value: bytes) -> tuple[str, dict[str, Any]]:
+        """(record name, record)."""
+        try:
+            return self._decoder.decode(value)
+        except UnknownSchema as unknown:
+            with Registry(self._url) as registry:
+                self._decoder.learn(unknown.schema_id, registry.text(unknown.schema_id))
+            return self._decoder.decode(value)
+
+
 def read_outputs(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     """Every record of the output topics that read_committed shows now, decoded, by record name and offset."""
     topics = Topics(settings.topic_prefix)
-    decoder = Decoder()
+    known = Known(settings)
     names = [name for name, contract in CATALOG.items() if set(contract.topics) & set(OUTPUTS)]
-    with Registry(settings.registry_url) as registry:
-        for name, number in registry.ids(topics, names).items():
-            decoder.learn(number, CATALOG[name].text)
     consumer = Consumer(
         {
             "bootstrap.servers": settings.brokers,
@@ -112,16 +127,16 @@ def read_outputs(settings: Settings) -> dict[str, list[dict[str, Any]]]:
         }
         consumer.assign([TopicPartition(name, number, 0) for name, number in waiting])
         while waiting:
-            messages = consumer.consume(1000, 5)
-            assert messages, f"no answer for {sorted(waiting)}"
-            for message in messages:
-                if message.error() is not None:
-                    assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
-                    waiting.discard((message.topic(), message.partition()))
-                    continue
-                name, body = decoder.decode(message.value())
-                assert (message.key() == LANE_KEY) == (name == "LanePosition")
-                found[name].append({**body, "_partition": message.partition(), "_offset": message.offset()})
+            # One by one: librdkafka fills a batch, or waits its time out, past every end of a partition.
+            message = consumer.poll(10)
+            assert message is not None, f"no answer for {sorted(waiting)}"
+            if message.error() is not None:
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                waiting.discard((message.topic(), message.partition()))
+                continue
+            name, body = known.decode(message.value())
+            assert (message.key() == LANE_KEY) == (name == "LanePosition")
+            found[name].append({**body, "_partition": message.partition(), "_offset": message.offset()})
     finally:
         consumer.close()
     return found

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from processors.facts import to_fact
+from schemas.catalog import CATALOG
 from streams.config import ClockMode
-from streams.topics import END_OF_INPUT_KEY, RECEIVED_AT_HEADER
+from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
 from tests.processors.support import START
 from tests.worker.support import ENCODER, HOUR, IDS, Read, Rec, complete, lane, record
 
@@ -72,6 +75,74 @@ def test_bad_input_becomes_a_dead_letter(bad: Callable[[], Rec], reason: str) ->
     assert made.fold.counters[f"dead_letters.{reason}"] == 1
 
 
+OPPORTUNITY: dict[str, Any] = {"opportunity_id": "o-1", "source": "website"}
+MEANINGLESS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
+    ("LeadRejected", {"reason": "because"}, "unknown_reason", "reason is not one of"),
+    ("LeadRejected", {"reason": ""}, "missing_field", "reason is empty"),
+    ("LeadRejected", {"reason": "no_budget"}, "unknown_reason", "reason is not one of"),
+    ("LeadRecycled", {"reason": "duplicate"}, "unknown_reason", "reason is not one of"),
+    ("LeadDisqualified", {"reason": "other"}, "missing_field", "reason_text is empty"),
+    ("OpportunityLost", {"opportunity_id": "o-1", "reason": "because"}, "unknown_reason", "reason is not one of"),
+    (
+        "OpportunityStageChanged",
+        {"opportunity_id": "o-1", "stage_status": "unknown"},
+        "unknown_enum_value",
+        "stage_status",
+    ),
+    (
+        "OpportunityStageChanged",
+        {"opportunity_id": "o-1", "stage_status": "lost", "reason": "because"},
+        "unknown_reason",
+        "reason is not one of",
+    ),
+    ("OpportunityOpened", OPPORTUNITY | {"opportunity_id": ""}, "missing_field", "opportunity_id is empty"),
+    ("OpportunityOpened", OPPORTUNITY | {"amount_minor": -1, "currency": "EUR"}, "invalid_value", "amount_minor"),
+    ("OpportunityOpened", OPPORTUNITY | {"amount_minor": 10**16, "currency": "EUR"}, "invalid_value", "amount_minor"),
+    ("OpportunityOpened", OPPORTUNITY | {"amount_minor": 1}, "invalid_value", "currency must be"),
+    ("OpportunityOpened", OPPORTUNITY | {"amount_minor": 1, "currency": "eur"}, "invalid_value", "currency must be"),
+    ("OpportunityOpened", OPPORTUNITY | {"owner": "lead-1"}, "invalid_value", "owner is the lead itself"),
+    ("LeadAssigned", {"owner": "lead-1"}, "invalid_value", "owner is the lead itself"),
+    ("LeadAssigned", {"owner": ""}, "missing_field", "owner is empty"),
+    ("LeadAssigned", {"team": "x" * 513}, "invalid_value", "team has 513 characters"),
+    ("LeadMerged", {"into": "lead-1"}, "invalid_value", "into is the lead itself"),
+    ("LeadMerged", {"into": "\0lane"}, "invalid_value", "into starts with a NUL"),
+    ("LeadMerged", {"into": "erased:0011"}, "invalid_value", "into starts with"),
+    ("LeadCaptured", {"lead_id": "erased:0011"}, "invalid_value", "lead_id starts with"),
+    ("LeadCaptured", {"lead_id": "\0lane"}, "invalid_value", "lead_id starts with"),
+    ("LeadCaptured", {"source_system": ""}, "missing_field", "source_system is empty"),
+    ("LeadEnriched", {"fields": ["phone"] * 101}, "invalid_value", "fields has 101 names"),
+    ("LeadNurtured", {"wake_date": 2**62}, "invalid_value", "wake_date is after the year 9999"),
+    ("LeadPaused", {"reason": "holiday", "until": 2**62}, "invalid_value", "until is after the year 9999"),
+    ("FactWithdrawn", {"withdrawn_event_id": ""}, "missing_field", "withdrawn_event_id is empty"),
+)
+
+
+@pytest.mark.parametrize(("kind", "fields", "reason", "told"), MEANINGLESS)
+def test_an_event_without_meaning_is_refused_with_field_and_mend_and_its_bytes_are_kept(
+    kind: str, fields: dict[str, Any], reason: str, told: str
+) -> None:
+    made = lane()
+    read = Read(made)
+    rec = record(0, kind, 0, **fields)
+    topic = INPUTS.index(CATALOG[kind].topics[0])
+    made.add(topic, [rec])
+    made.work([START + HOUR] * 3)
+    read.commit()
+    [letter] = read.letters
+    assert (letter["reason"], letter["value"], letter["topic"]) == (reason, rec.value, INPUTS[topic])
+    assert told in letter["detail"]
+    assert f"{kind}." in letter["detail"]
+    assert made.fold.counters["events"] == 0
+
+
+def test_the_largest_sums_and_farthest_dates_are_taken() -> None:
+    made = lane()
+    made.add(2, [record(0, "OpportunityOpened", 0, **OPPORTUNITY, amount_minor=10**15, currency="EUR")])
+    made.add(0, [record(0, "LeadNurtured", 0, wake_date=253_402_300_799_999)])
+    made.work([START + HOUR] * 3)
+    assert made.fold.counters["events"] == 2
+
+
 def test_a_dead_letter_tells_field_and_mend_and_no_personal_data() -> None:
     person = {"name": "Somebody", "email": "somebody@example.org", "phone": None}
     made = lane()
@@ -114,6 +185,21 @@ def test_the_same_id_with_another_body_is_a_dead_letter_with_its_bytes() -> None
     assert [letter["reason"] for letter in read.letters] == ["event_id_conflict"]
     assert read.letters[0]["value"] == other.value
     assert [item["source"] for item in read.transitions] == ["website"]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_of_two_bodies_received_at_one_instant_the_one_with_the_smaller_hash_counts(swapped: bool) -> None:
+    bodies = {source: complete("LeadCaptured", 0, event_id="same", source=source) for source in ("website", "referral")}
+    hashes = {source: to_fact("LeadCaptured", body, START).body for source, body in bodies.items()}
+    smaller = min(hashes, key=lambda source: hashes[source])
+    made = lane()
+    read = Read(made)
+    for offset, source in enumerate(sorted(bodies, reverse=swapped)):
+        made.add(0, [Rec(offset, START, b"lead-1", ENCODER.encode("LeadCaptured", bodies[source]))])
+        made.work([START + HOUR] * 3)
+    read.commit()
+    assert [letter["reason"] for letter in read.letters] == ["event_id_conflict"]
+    assert made.fold.look("lead-1").source == smaller
 
 
 def test_a_copy_changes_nothing_and_is_counted() -> None:

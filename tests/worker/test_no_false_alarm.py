@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from processors.agreement import Agreement, Agreements
 from streams.config import ClockMode
-from tests.processors.support import START
+from tests.processors.support import AGREEMENT, START
 from tests.worker.support import HOUR, Read, imported, lane, record
 
 CAPTURED = record(0, "LeadCaptured", 0, hand_raise=True)  # warm: to be answered within 4 h
@@ -144,6 +145,18 @@ def test_a_breach_is_announced_once() -> None:
     assert read.kinds == ["started", "breached"]
 
 
+def test_of_rungs_that_are_told_together_the_highest_alone_gives_notice() -> None:
+    ladder = Agreement.parse(AGREEMENT.text.replace("ladder: [100]", "ladder: [50, 100, 200]"))
+    made = lane(agreements=Agreements([ladder]))
+    read = Read(made)
+    made.add(0, [CAPTURED])
+    made.work([START + 9 * HOUR] * 3)  # the lane was away: four hours were promised
+    read.commit()
+    told = [(item["kind"], item["rung"], item["notify"]) for item in read.sla[1:]]
+    assert told == [("rung", 50, False), ("breached", 100, False), ("rung", 200, True)]
+    assert made.fold.counters["breaches.first_response"] == 1
+
+
 def test_history_imported_into_a_live_lane_gives_no_notice() -> None:
     made = lane()
     read = Read(made)
@@ -153,6 +166,8 @@ def test_history_imported_into_a_live_lane_gives_no_notice() -> None:
     read.commit()
     breach = read.sla[-1]
     assert (breach["kind"], breach["notify"], breach["breached_at"]) == ("breached", False, START + 4 * HOUR)
+    # Nor is it worth a page: that is what this counter is for.
+    assert (made.fold.counters["sla.breached"], made.fold.counters["breaches.first_response"]) == (1, 0)
 
 
 def test_an_import_into_a_live_lane_may_bring_its_topics_one_after_the_other() -> None:
@@ -161,6 +176,7 @@ def test_an_import_into_a_live_lane_may_bring_its_topics_one_after_the_other() -
     years = 24 * 365 * 3
     now = START + years * HOUR
     leads = [CAPTURED, record(1, "LeadQualified", 200), record(2, "LeadAccepted", 400)]
+    made.work([now, now, now])  # the lane has long been at work
     made.add(0, [imported(rec, hours, years) for rec, hours in zip(leads, (0, 200, 400), strict=True)])
     made.work([now, now, now])
     made.add(1, [imported(TOUCHED, 1, years)])

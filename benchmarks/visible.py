@@ -1,0 +1,171 @@
+"""`python -m benchmarks.visible`: from the moment an event is published to the answer of a KPI view that counts it.
+
+Each event is a new lead; the k-th lead counts as visible when the view first answers k or more. So the figures hold the
+view's own time and the pause between two questions, and are those of a user who asks all the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bisect
+import json
+import os
+import platform
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from streams.config import Settings, load
+from streams.embedded.supervisor import Supervisor
+from streams.publisher import Publisher
+from streams.registry import Registry
+from streams.store.client import connect
+from streams.store.migrations import Migrator
+from streams.topic_admin import ensure_topics
+from tests.real.apicurio import ApicurioServer
+from tests.real.kafka import KafkaServer
+from tests.worker.processes import Worker, environment
+
+LOW_LATENCY = {"commit_interval": 0.1, "sink_interval": 0.05}
+_PATIENCE = 120.0
+_QUESTION = "SELECT sum(leads) FROM kpi_current_stages"
+
+
+@dataclass
+class Seen:
+    profile: str
+    wanted_per_second: int
+    published_per_second: float
+    events: int
+    p50: float
+    p99: float
+    cpu_seconds: float
+    """Of worker, sink and store, for all of it."""
+
+
+def measure(settings: Settings, profile: str, rate: int, seconds: float, folder: Path) -> Seen:
+    folder.mkdir()
+    settings = settings.model_copy(
+        update={"topic_prefix": f"{folder.name}.", "group": folder.name, "sink_group": f"{folder.name}.sink"}
+        | (LOW_LATENCY if profile == "low latency" else {})
+    )
+    ensure_topics(settings)
+    with Supervisor(folder / "run") as supervisor:
+        store = supervisor.start("store", ["store", "--path", str(folder / "store"), "--port", "0"], {})
+        supervisor.wait_ready(store)
+        settings = settings.model_copy(update={"store_url": f"http://127.0.0.1:{store.ready['port']}"})
+        Migrator(settings).up()
+        worker = Worker(settings, folder)
+        sink = supervisor.start("sink", ["sink"], environment(settings))
+        supervisor.wait_ready(sink)
+        try:
+            processes = [psutil.Process(pid) for pid in (worker.child.pid, sink.process.pid, store.process.pid)]
+            return _measure(settings, profile, rate, seconds, processes)
+        finally:
+            worker.child.stop()
+
+
+def _measure(settings: Settings, profile: str, rate: int, seconds: float, processes: list[psutil.Process]) -> Seen:
+    published: list[float] = []
+    counts: list[int] = []
+    answered: list[float] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        with connect(settings) as client:
+            while not over.is_set():
+                counts.append(int(client.query(_QUESTION).result_rows[0][0]))
+                answered.append(time.monotonic())
+                over.wait(0.02)
+
+    with Registry(settings.registry_url) as registry, Publisher(settings, registry) as publisher:
+        asking = threading.Thread(target=ask)
+        asking.start()
+        _publish(publisher, published, 1, rate, 0)
+        _wait(counts, len(published))  # worker and sink have their partitions
+        warm = len(published)
+        used = sum(sum(process.cpu_times()[:2]) for process in processes)
+        _publish(publisher, published, int(rate * seconds), rate, warm)
+        _wait(counts, len(published))
+        used = sum(sum(process.cpu_times()[:2]) for process in processes) - used
+        over.set()
+        asking.join()
+    took = []
+    for number, at in enumerate(published[warm:], warm + 1):
+        took.append(answered[bisect.bisect_left(counts, number)] - at)
+    took.sort()
+    span = published[-1] - published[warm]
+    return Seen(profile, rate, len(took) / span, len(took), took[len(took) // 2], took[int(len(took) * 0.99)], used)
+
+
+def _publish(publisher: Publisher, published: list[float], count: int, rate: int, done: int) -> None:
+    began = time.monotonic()
+    for number in range(count):
+        ahead = began + number / rate - time.monotonic()
+        if ahead > 0.001:
+            time.sleep(ahead)
+        lead = f"lead-{done + number}"
+        now = int(time.time() * 1000)
+        publisher.publish(
+            "LeadCaptured",
+            {
+                "event_id": f"{lead}-1", "lead_id": lead, "occurred_at": now, "source_system": "bench",
+                "source": "website", "hand_raise": number % 2 == 0,
+            },
+        )  # fmt: skip
+        published.append(time.monotonic())
+    publisher.flush()
+
+
+def _wait(counts: list[int], wanted: int) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not counts or counts[-1] < wanted:
+        if time.monotonic() > until:
+            raise SystemExit(f"after {_PATIENCE:.0f} s the view counts {counts[-1] if counts else 0} of {wanted} leads")
+        time.sleep(0.05)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.visible", description=__doc__)
+    parser.add_argument("--rates", type=int, nargs="+", default=[1_000, 20_000], help="events a second")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    found: list[Seen] = []
+    with tempfile.TemporaryDirectory(prefix="baton-visible-") as scratch:
+        folder = Path(scratch)
+        kafka, registry = KafkaServer(folder / "kafka"), ApicurioServer(folder / "apicurio")
+        try:
+            kafka.start()
+            registry.start()
+            settings = load(brokers=kafka.brokers, registry_url=registry.url, erasure_key="bench")
+            for number, (rate, profile) in enumerate(
+                (rate, profile) for rate in options.rates for profile in ("defaults", "low latency")
+            ):
+                found.append(measure(settings, profile, rate, options.seconds, folder / f"v{number}"))
+        finally:
+            registry.stop()
+            kafka.stop()
+    table = Table(
+        "profile", "wanted/s", "published/s", "events", "p50 s", "p99 s", "CPU s", title="Published to visible"
+    )
+    for seen in found:
+        table.add_row(
+            seen.profile, f"{seen.wanted_per_second:,}", f"{seen.published_per_second:,.0f}", f"{seen.events:,}",
+            f"{seen.p50:.2f}", f"{seen.p99:.2f}", f"{seen.cpu_seconds:.1f}",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{os.cpu_count()} cores shared by all of it; Python {platform.python_version()}; {platform.platform()}"
+    )
+    print(json.dumps([asdict(seen) for seen in found]))
+
+
+if __name__ == "__main__":
+    main()

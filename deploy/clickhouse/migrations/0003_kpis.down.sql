@@ -1,0 +1,31 @@
+-- Views hold nothing.
+
+DROP VIEW IF EXISTS kpi_touch_stage;
+DROP VIEW IF EXISTS kpi_campaign_return;
+DROP VIEW IF EXISTS kpi_attribution;
+DROP VIEW IF EXISTS attribution;
+DROP VIEW IF EXISTS kpi_completed_by;
+DROP VIEW IF EXISTS kpi_completeness;
+DROP VIEW IF EXISTS completed_fields;
+DROP VIEW IF EXISTS kpi_manual_events;
+DROP VIEW IF EXISTS kpi_collateral_lift;
+DROP VIEW IF EXISTS kpi_recycle_yield;
+DROP VIEW IF EXISTS kpi_campaign_cost;
+DROP VIEW IF EXISTS kpi_source_coverage;
+DROP VIEW IF EXISTS kpi_goals;
+DROP VIEW IF EXISTS kpi_pipeline_velocity;
+DROP VIEW IF EXISTS kpi_win_rate;
+DROP VIEW IF EXISTS kpi_lead_velocity;
+DROP VIEW IF EXISTS kpi_stage_balance;
+DROP VIEW IF EXISTS kpi_stage_age;
+DROP VIEW IF EXISTS kpi_time_in_stage;
+DROP VIEW IF EXISTS stays;
+DROP VIEW IF EXISTS kpi_flow_conversion;
+DROP VIEW IF EXISTS kpi_conversion;
+DROP VIEW IF EXISTS kpi_rejections;
+DROP VIEW IF EXISTS kpi_disposition;
+DROP VIEW IF EXISTS kpi_ignored;
+DROP VIEW IF EXISTS kpi_sla_missed;
+DROP VIEW IF EXISTS kpi_routing;
+DROP VIEW IF EXISTS counted_transitions;
+DROP VIEW IF EXISTS counted_journeys;

@@ -1,0 +1,51 @@
+"""Every KPI view says what a count of the raw events by hand says; before parts are merged, and after."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from streams.config import Settings
+from streams.store.client import Client
+from tests.kpis.data import generated, imported
+from tests.kpis.fill import fill, merge_parts
+from tests.kpis.known import Known
+from tests.kpis.views import CHECKS, MODELS, wrong
+from tests.publishing.support import DATA
+from tests.store.fixtures import client, embedded_store_url, store
+
+__all__ = ["client", "embedded_store_url", "store"]
+
+
+@pytest.mark.timeout(300)
+def test_every_view_on_generated_histories(store: Settings, client: Client) -> None:
+    world = generated(200)
+    known = Known(world)
+    fill(client, world)
+    for moment in ("before", "after"):
+        problems = [found for name in CHECKS if (found := wrong(client, known, name)) is not None]
+        assert not problems, f"{moment}:\n" + "\n".join(problems)
+        merge_parts(client)
+    won = sum(deal.status == "won" for deal in known.deals)
+    for model in MODELS:
+        sums = client.query(
+            f"SELECT sum(weight) FROM attribution(model = '{model}', half_life_days = 90, lookback_months = 27)"  # noqa: S608
+            " GROUP BY opportunity_id, lead_id"
+        ).result_rows
+        assert sums == [(Decimal(1),)] * won
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", ["olist", "bpic2012/financial_log_sample.xes.gz"])
+def test_every_view_on_real_files(store: Settings, client: Client, name: str) -> None:
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"the real event logs are not at {DATA}: they are no part of the project")
+    world = imported(path, 300)
+    known = Known(world)
+    fill(client, world)
+    for _ in range(2):
+        problems = [found for check in CHECKS if (found := wrong(client, known, check)) is not None]
+        assert not problems, "\n".join(problems)
+        merge_parts(client)

@@ -1,0 +1,171 @@
+"""Asks each view, and holds the answer against the count by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from streams.store.client import Client
+from tests.kpis import deals, funnel
+from tests.kpis.funnel import Rows
+from tests.kpis.known import Known
+from tests.oracle.calendar import DAY
+
+MODELS: Final = ("first", "last", "linear", "u", "w", "time_decay")
+_SOME: Final = 6
+"""Days: a window that is over for some and not for others."""
+
+
+def _period(known: Known) -> tuple[int, int]:
+    return known.now - 40 * DAY, known.now - 7 * DAY
+
+
+def _span(known: Known) -> str:
+    since, until = _period(known)
+    return f"since = fromUnixTimestamp64Milli({since}, 'UTC'), until = fromUnixTimestamp64Milli({until}, 'UTC')"
+
+
+def _model(model: str) -> str:
+    return f"model = '{model}', half_life_days = 90, lookback_months = 27"
+
+
+Check = tuple[Callable[[Known], str], Callable[[Known], Rows]]
+
+
+def _attribution(model: str) -> Check:
+    select = (
+        "campaign, channel, currency, opportunities, weight, amount FROM kpi_attribution("
+        f"{_model(model)}, since = '2000-01-01 00:00:00', until = '2100-01-01 00:00:00')"
+    )
+    return lambda _: select, lambda known: deals.attribution(known, model, 90, 27)
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "ignored": (
+        lambda _: f"source, mqls, mature, maturity_share, ignored, ignored_rate FROM kpi_ignored(days = {_SOME})",
+        lambda known: funnel.ignored(known, _SOME),
+    ),
+    "disposition": (
+        lambda _: (
+            "source, sum(mqls), sum(mature), sum(accepted), sum(rejected)"
+            f" FROM kpi_disposition(days = {_SOME}) GROUP BY source"
+        ),
+        lambda known: funnel.disposition(known, _SOME),
+    ),
+    "rejections": (lambda _: "source, reason, rejections, share FROM kpi_rejections", funnel.rejections),
+    "conversion": (
+        lambda _: (
+            "toString(cohort), source, from_stage, to_stage, entered, mature, maturity_share, converted, conversion"
+            f" FROM kpi_conversion(window_days = {_SOME})"
+        ),
+        lambda known: funnel.conversion(known, _SOME),
+    ),
+    "flow": (
+        lambda known: (
+            f"source, from_stage, to_stage, entered_from, entered_to, flow FROM kpi_flow_conversion({_span(known)})"
+        ),
+        lambda known: funnel.flow(known, *_period(known)),
+    ),
+    "time_in_stage": (
+        lambda _: "stage, source, stays, p50_days, p90_days FROM kpi_time_in_stage",
+        funnel.time_in_stage,
+    ),
+    "stage_age": (lambda _: "stage, team, leads, p50_days, p90_days FROM kpi_stage_age", funnel.stage_age),
+    "stage_balance": (
+        lambda known: f"stage, at_start, entered, left, at_end FROM kpi_stage_balance({_span(known)})",
+        lambda known: funnel.stage_balance(known, *_period(known)),
+    ),
+    "velocity": (
+        lambda _: "toString(month), qualified, before, velocity, is_over FROM kpi_lead_velocity",
+        funnel.velocity,
+    ),
+    "recycle_yield": (
+        lambda _: (
+            "reason, recycled, mature, maturity_share, requalified, won, yield"
+            f" FROM kpi_recycle_yield(window_days = {_SOME})"
+        ),
+        lambda known: funnel.recycle_yield(known, _SOME),
+    ),
+    "touch_stage": (
+        lambda _: "channel, origin, stage, moved, entries, share FROM kpi_touch_stage(days = 2)",
+        lambda known: funnel.touch_stage(known, 2),
+    ),
+    "source_coverage": (
+        lambda _: "kind, total, with_source, coverage FROM kpi_source_coverage",
+        funnel.source_coverage,
+    ),
+    "win_rate": (
+        lambda _: "source, open, won, lost, win_rate, cycle_p50_days, cycle_p90_days, maturity_share FROM kpi_win_rate",
+        deals.win_rate,
+    ),
+    "pipeline_velocity": (
+        lambda _: (
+            "currency, open, won, lost, win_rate, mean_won_amount, cycle_days, amount_per_day"
+            " FROM kpi_pipeline_velocity(days = 100)"
+        ),
+        lambda known: deals.pipeline_velocity(known, 100),
+    ),
+    "manual_events": (
+        lambda _: "event_type, source_system, events, by_hand, manual_ratio FROM kpi_manual_events",
+        deals.manual_events,
+    ),
+    "completeness": (
+        lambda _: "source, leads, complete, complete_share, p50_known, p90_known FROM kpi_completeness",
+        deals.completeness,
+    ),
+    "completed_by": (lambda _: "field, completed_by, leads FROM kpi_completed_by", deals.completed_by),
+    "collateral_lift": (
+        lambda _: (
+            "collateral_id, shown, shown_converted, shown_rate, others, others_rate, lift, maturity_share"
+            f" FROM kpi_collateral_lift(window_days = {_SOME})"
+        ),
+        lambda known: deals.collateral_lift(known, _SOME),
+    ),
+    "campaign_cost": (
+        lambda _: (
+            "campaign, currency, cost, inquiries, mqls, sals, sqls, opportunities, won, cost_per_inquiry,"
+            " cost_per_mql, cost_per_sal, cost_per_sql, cost_per_opportunity, cost_per_won FROM kpi_campaign_cost"
+        ),
+        deals.campaign_cost,
+    ),
+    "goals": (
+        lambda _: (
+            "toString(month), metric, target, actual, attainment, business_days, elapsed_days, pace FROM kpi_goals"
+        ),
+        lambda known: deals.goals(known) if known.world.agreement.get("goals") else {},
+    ),
+    **{f"attribution_{model}": _attribution(model) for model in MODELS},
+    "campaign_return": (
+        lambda _: f"campaign, currency, cost, amount, roi FROM kpi_campaign_return({_model('linear')})",
+        lambda known: deals.campaign_return(known, "linear", 90, 27),
+    ),
+}
+"""Name -> (what is selected, what must come)."""
+
+
+def _close(one: Any, other: Any, relative: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(float(one), float(other), rel_tol=relative, abs_tol=1e-6)
+
+
+def wrong(client: Client, known: Known, name: str) -> str | None:
+    """What is different, or None."""
+    select, count = CHECKS[name]
+    expected = count(known)
+    found = client.query(f"SELECT {select(known)}").result_rows
+    # Weights have nine digits, of which a touch of long ago has few that count.
+    relative = 1e-5 if name.startswith(("attribution", "campaign_return")) else 1e-8
+    width = len(next(iter(expected))) if expected else 0
+    got = {row[:width]: row[width:] for row in found} if expected else dict.fromkeys(found, ())
+    assert len(got) == len(found), f"{name}: a key stands twice"
+    for key in sorted({*expected, *got}, key=str):
+        mine, theirs = expected.get(key), got.get(key)
+        if (
+            mine is None
+            or theirs is None
+            or not all(_close(one, other, relative) for one, other in zip(mine, theirs, strict=True))
+        ):
+            return f"{name} {key}: expected {mine}, the view says {theirs}"
+    return None

@@ -1,0 +1,138 @@
+"""The archive of input events: every record once, nothing personal, whatever else stands on the topics."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+import msgspec
+
+from streams.config import Settings
+from streams.store.client import Client
+from streams.topics import END_OF_INPUT_KEY
+from tests.sink.support import START, Worker, caught_up, complete, letter, rows, running
+
+AGREEMENT = """
+version: "1"
+effective_from: 2025-01-01T00:00:00Z
+default_calendar: office
+calendars: {office: {zone: Europe/Amsterdam, hours: {mon-fri: "09:00-17:00"}, closed: [2026-10-05]}}
+policies: {}
+currency: {base: EUR, rates: {USD: 0.9}}
+goals: {2026-10: {mql: 40, won_amount: 1000.5}}
+"""
+
+
+def event(name: str, lead: str, identity: str, **fields: object) -> dict[str, object]:
+    return complete(
+        name, event_id=identity, lead_id=lead, occurred_at=START, source_system="crm", entered_by="person", **fields
+    )
+
+
+def test_every_record_is_kept_once_and_nothing_personal(settings: Settings, worker: Worker, client: Client) -> None:
+    ann = event(
+        "LeadCaptured", "ann", "1", source="web", campaign="c", person={"name": "Ann", "email": "ann@x", "phone": None}
+    )
+    touch = event(
+        "TouchRecorded",
+        "ann",
+        "2",
+        channel="call",
+        direction="outbound",
+        origin="sales",
+        actor="human",
+        outcome="connected",
+    )
+    lost = event("OpportunityLost", "ann", "3", opportunity_id="o", reason="other", reason_text="Ann moved to Bob's")
+    for _ in range(2):
+        worker.archive("leads", "LeadCaptured", ann, received_at=START + 5)
+    worker.archive("touches", "TouchRecorded", touch)
+    worker.archive("opportunities", "OpportunityLost", lost, received_at=START + 7)
+    worker.raw("leads", b"ann", b"no record")
+    worker.raw("leads", b"ann", b"\0\0\0\x03\xe7unknown schema")
+    worker.raw("leads", END_OF_INPUT_KEY, None)
+    for _ in range(2):  # the second sink asks the store where to go on
+        with running(settings) as sink:
+            caught_up(sink, worker)
+            assert sink.status()["refused"] == 0
+    assert rows(client, "SELECT event_type, event_id, offset FROM events ORDER BY event_id, offset") == [
+        ("LeadCaptured", "1", 0), ("LeadCaptured", "1", 1), ("TouchRecorded", "2", 0), ("OpportunityLost", "3", 0),
+    ]  # fmt: skip
+    ((body, digest, given, received, topic),) = rows(
+        client,
+        "SELECT body, body_hash, person_fields, toUnixTimestamp64Milli(received_at), topic FROM events"
+        " WHERE event_id = '1' AND offset = 0",
+    )
+    known = json.loads(body)
+    assert known == {"type": "LeadCaptured"} | {key: value for key, value in ann.items() if key != "person"}
+    canonical = msgspec.json.encode(ann, order="deterministic")
+    assert digest == int.from_bytes(sha256(b"LeadCaptured" + canonical).digest()[:8], "big")
+    assert (list(given), received, topic) == (["email", "name"], START + 5, f"{settings.topic_prefix}leads")
+    everything = str(rows(client, "SELECT * FROM events"))
+    assert "ann@x" not in everything
+    assert "Bob" not in everything
+    assert rows(client, "SELECT said.outcome, said.channel FROM events WHERE event_id = '2'") == [("connected", "call")]
+
+
+def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -> None:
+    """Copies, letters, withdrawals and test traffic are in the archive, and not among the facts."""
+
+    def touch(identity: str, **fields: object) -> None:
+        made = event(
+            "TouchRecorded", "ann", identity, channel="call", direction="outbound", origin="sales", actor="human",
+            outcome="connected", **fields,
+        )  # fmt: skip
+        worker.archive("touches", "TouchRecorded", made, received_at=START + 1)
+
+    for identity in ("kept", "kept", "withdrawn", "set aside"):
+        touch(identity)
+    taken_back = event("FactWithdrawn", "ann", "w", withdrawn_event_id="withdrawn")
+    worker.archive("touches", "FactWithdrawn", taken_back, received_at=START + 9)
+    worker.done()
+    worker.write(
+        "DeadLetter", letter(f"{settings.topic_prefix}touches", 3, "unknown_campaign") | {"timestamp": START + 1}
+    )
+    with running(settings) as sink:
+        caught_up(sink, worker)
+    assert rows(client, "SELECT count() FROM events") == [(5,)]
+    assert rows(client, "SELECT event_id, outcome FROM touches") == [("kept", "connected")]
+
+
+def test_campaigns_and_agreements(settings: Settings, worker: Worker, client: Client) -> None:
+    def about(record: str, identity: str, at: int, **fields: object) -> None:
+        made = complete(
+            record,
+            event_id=identity,
+            campaign="fair",
+            occurred_at=at,
+            source_system="ads",
+            entered_by="system",
+            **fields,
+        )
+        worker.archive("campaigns", record, made)
+
+    about("CampaignAnnounced", "1", START, name="Spring fair")
+    about(
+        "CampaignAnnounced", "2", START + 1, name="Autumn fair", channel="event", budget_minor=100_000, currency="EUR"
+    )
+    for _ in range(2):
+        about("CampaignCostRecorded", "3", START + 2, amount_minor=1_000, currency="USD")
+    about("CampaignCostRecorded", "4", START + 2, amount_minor=1_000, currency="JPY")
+    version = complete("AgreementVersion", version="1", effective_from=START - 1, published_at=START, text=AGREEMENT)
+    worker.archive("agreements", "AgreementVersion", version)
+    with running(settings) as sink:
+        caught_up(sink, worker)
+    assert rows(client, "SELECT campaign, name, channel, budget_minor FROM campaigns") == [
+        ("fair", "Autumn fair", "event", 100_000)
+    ]
+    assert rows(client, "SELECT amount, currency FROM campaign_costs ORDER BY event_id") == [
+        (9.0, "EUR"),
+        (1000.0, "JPY"),
+    ]
+    found = rows(
+        client,
+        "SELECT metric, target, toString(starts_at), toString(ends_at), length(days_end_at), toString(days_end_at[3])"
+        " FROM goals ORDER BY metric",
+    )
+    month = ("2026-09-30 22:00:00.000", "2026-10-31 23:00:00.000", 21, "2026-10-06 22:00:00.000")
+    assert found == [("mql", 40.0, *month), ("won_amount", 1000.5, *month)]
