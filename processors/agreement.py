@@ -230,7 +230,7 @@ def _holidays(text: Text, found: Document, holidays: Holidays | None) -> tuple[d
 
 
 def _calendars(
-    text: Text, found: Document, closed: Mapping[str, tuple[date, ...]],
+    text: Text, found: Document, closed: Mapping[str, tuple[date, ...]]
 ) -> tuple[Mapping[str, Calendar], list[str]]:
     calendars = {ALWAYS_NAME: ALWAYS}
     problems = []
@@ -271,7 +271,7 @@ def _too_long(text: Text, found: Document, calendars: Mapping[str, Calendar]) ->
         for name in names:
             if amount_ms(amount, calendars[name].business_day_ms) * _WEEK > LONGEST * weekly[name]:
                 problems.append(
-                    text.problem(place, f"{amount} takes more than 20 years in calendar {name}: expected less"),
+                    text.problem(place, f"{amount} takes more than 20 years in calendar {name}: expected less")
                 )
                 return
 
@@ -305,7 +305,7 @@ class Agreements:
             if known.checksum != item.checksum:
                 raise AgreementError(
                     [f"version {item.version} stands twice and says different things: a version never changes; give the "
-                     "newer one another name"],
+                     "newer one another name"]
                 )  # fmt: skip
         ordered = sorted(by_name.values(), key=lambda item: item.effective_from)
         if not ordered:

@@ -64,7 +64,7 @@ class CalendarRule(_Model):
     """When a team works."""
 
     zone: Annotated[
-        str, AfterValidator(zone), Field(description="Time zone by its IANA name, such as Europe/Amsterdam."),
+        str, AfterValidator(zone), Field(description="Time zone by its IANA name, such as Europe/Amsterdam.")
     ]
     hours: Annotated[
         dict[str, str],
@@ -197,25 +197,25 @@ class Policies(_Model):
     assignment: Annotated[GradePolicy | None, _about("From qualified until a person owns the lead.")] = None
     acceptance: Annotated[GradePolicy | None, _about("From assigned to a person until accepted or rejected.")] = None
     first_response: Annotated[
-        GradePolicy | None, _about("From the hand-raise, or qualified, until somebody responds."),
+        GradePolicy | None, _about("From the hand-raise, or qualified, until somebody responds.")
     ] = None
     owner_response: Annotated[
-        GradePolicy | None, _about("From each assignment to a new person until somebody responds."),
+        GradePolicy | None, _about("From each assignment to a new person until somebody responds.")
     ] = None
     cadence: Annotated[
-        CadencePolicy | None, _about("From the first attempt until enough attempts were made, or there is contact."),
+        CadencePolicy | None, _about("From the first attempt until enough attempts were made, or there is contact.")
     ] = None
     qualification: Annotated[
-        GradePolicy | None, _about("From accepted until sales-qualified, recycled or disqualified."),
+        GradePolicy | None, _about("From accepted until sales-qualified, recycled or disqualified.")
     ] = None
     next_response: Annotated[GradePolicy | None, _about("From a lead's reply until the next human touch.")] = None
     stage_age: Annotated[AgePolicy | None, _about("From entering a stage until leaving it.")] = None
     inactivity: Annotated[InactivityPolicy | None, _about("From each human touch until the next.")] = None
     wake: Annotated[
-        GradePolicy | None, _about("From the wake date of a nurtured lead until a touch, or qualified."),
+        GradePolicy | None, _about("From the wake date of a nurtured lead until a touch, or qualified.")
     ] = None
     mend: Annotated[
-        GradePolicy | None, _about("Marketing's promise: from a rejection for poor data until the data is mended."),
+        GradePolicy | None, _about("Marketing's promise: from a rejection for poor data until the data is mended.")
     ] = None
     erasure: Annotated[ErasurePolicy | None, _about("From a request to erase until erased.")] = None
 

@@ -93,7 +93,7 @@ def _aged(word: str) -> str:
 def _worked(word: str) -> str:
     if word in STAGES and word not in WORKED:
         raise ValueError(
-            f"inactivity starts at {', '.join(_WORKED)} only: a target for {word} would never be used; leave it out",
+            f"inactivity starts at {', '.join(_WORKED)} only: a target for {word} would never be used; leave it out"
         )
     return _one_of("stage", _WORKED)(word)
 
@@ -147,7 +147,7 @@ _GRADED_SCHEMA: Final = {
     "description": "One amount for every grade, or an amount by grade; a grade without one starts no clock.",
 }
 GradeTargets = Annotated[
-    dict[Grade, AmountText], BeforeValidator(_for_every_grade), Field(min_length=1), WithJsonSchema(_GRADED_SCHEMA),
+    dict[Grade, AmountText], BeforeValidator(_for_every_grade), Field(min_length=1), WithJsonSchema(_GRADED_SCHEMA)
 ]
 AgeTargets = Annotated[
     dict[AgedStage, AmountText],
@@ -218,7 +218,7 @@ def spans_of(text: str) -> list[tuple[int, int]]:
         if end <= begin:
             raise ValueError(
                 f"{part.strip()} closes at or before it opens: hours may not cross midnight; close at 24:00 and open the "
-                "next day at 00:00",
+                "next day at 00:00"
             )
         spans.append((begin, end))
     spans.sort()

@@ -24,10 +24,10 @@ _WITHHELD: Final = "(text)"
 _COMMON: Final = ("source_system", "event_id", "event_type", "occurred_at", "received_at", "entered_by", "is_test")
 
 EVENTS: Final = Table(
-    "events", ("lead_id", *_COMMON, "person_fields", "body_hash", "body", "topic", "timestamp", *PLACE),
+    "events", ("lead_id", *_COMMON, "person_fields", "body_hash", "body", "topic", "timestamp", *PLACE)
 )
 CAMPAIGN_EVENTS: Final = Table(
-    "campaign_events", ("campaign", *_COMMON, "body_hash", "body", "topic", "timestamp", *PLACE),
+    "campaign_events", ("campaign", *_COMMON, "body_hash", "body", "topic", "timestamp", *PLACE)
 )
 AGREEMENT_VERSIONS: Final = Table(
     "agreement_versions",

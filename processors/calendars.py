@@ -40,7 +40,7 @@ class Calendar:
     __slots__ = ("_blocks", "_closed", "_hours", "_zone", "business_day_ms", "name", "zone")
 
     def __init__(
-        self, name: str, zone: str, hours: Mapping[int, Sequence[tuple[int, int]]] | None, closed: frozenset[date],
+        self, name: str, zone: str, hours: Mapping[int, Sequence[tuple[int, int]]] | None, closed: frozenset[date]
     ) -> None:
         self.name = name
         self.zone = zone
@@ -98,7 +98,7 @@ class Calendar:
             number += 1
             if number > last:
                 raise OverflowError(
-                    f"calendar {self.name}: {amount} ms of open time take more than {_MOST_YEARS} years",
+                    f"calendar {self.name}: {amount} ms of open time take more than {_MOST_YEARS} years"
                 )
             starts, ends, before = self._blocks.get(number) or self._block(number)
         place = bisect_left(before, wanted) - 1
@@ -182,7 +182,7 @@ def calendar(name: str, zone: str, hours: Mapping[int, Sequence[tuple[int, int]]
         for begin, end in spans:
             if not 0 <= begin < end <= 1440:
                 raise ValueError(
-                    f"weekday {weekday}: hours {begin}-{end}: expected minutes with 0 <= open < close <= 1440",
+                    f"weekday {weekday}: hours {begin}-{end}: expected minutes with 0 <= open < close <= 1440"
                 )
         for (_, earlier), (later, _) in pairwise(spans):
             if later < earlier:

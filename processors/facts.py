@@ -208,7 +208,7 @@ def check(name: str, event: Mapping[str, Any]) -> None:
         currency = event.get("currency")
         if not (currency and len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
             raise RefusedFact(
-                "invalid_value", f"{name}.currency must be an ISO 4217 code such as EUR where amount_minor is given",
+                "invalid_value", f"{name}.currency must be an ISO 4217 code such as EUR where amount_minor is given"
             )
 
 

@@ -74,7 +74,7 @@ def fire(memory: Memory, agreements: Agreements, clock: int, grace_ms: int) -> l
         memory.announced[instance.instance_id] = (breached, fired[-1])
         said += [
             InstanceSaid(
-                "breached" if percent == 100 else "rung", instance, percent >= 100, percent, percent == fired[-1],
+                "breached" if percent == 100 else "rung", instance, percent >= 100, percent, percent == fired[-1]
             )
             for percent in fired
         ]

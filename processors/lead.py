@@ -134,7 +134,7 @@ def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> 
 
 
 def _exchange(
-    lead_id: str, memory: Memory, name: str, place: int | None, fact: Fact, agreements: Agreements,
+    lead_id: str, memory: Memory, name: str, place: int | None, fact: Fact, agreements: Agreements
 ) -> Outcome:
     """Takes a fact in the stead of the withdrawal known under its id, or a withdrawal in the stead of the fact at `place`."""
     if place is None:

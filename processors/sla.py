@@ -65,7 +65,7 @@ def _satisfy(state: State, fact: Fact, touch: Touch, move: Move, agreements: Agr
 def satisfy(state: State, clock: Instance, fact: Fact, story: Story) -> None:
     del state.clocks[clock.instance_id]
     story.instances[clock.instance_id] = replace(
-        clock, satisfied_at=fact.effective_at, satisfied_by=fact.event_id, satisfied_received_at=fact.received_at,
+        clock, satisfied_at=fact.effective_at, satisfied_by=fact.event_id, satisfied_received_at=fact.received_at
     )
 
 
@@ -195,7 +195,7 @@ def _start(
     entered = move.enters[-1] if move.enters else None
     raised = kind == "LeadCaptured" and fact.details["hand_raise"]
     if (raised or (entered == "mql" and not state.clocked and not state.answered)) and not _is_open(
-        state, "first_response",
+        state, "first_response"
     ):
         first = start(lead_id, "first_response", state, fact, agreement, story)
         state.clocked |= first is not None

@@ -247,7 +247,7 @@ class UnreadableState(ValueError):  # noqa: N818  # what it is
         super().__init__(
             f"{what} cannot be read by fold version {FOLD_VERSION} ({error}): it is damaged, or was written by a version "
             "that is not this one's neighbour. Run the version that wrote it (worker_version of the lane's position says "
-            "which) and upgrade one version at a time; states are left as they stand",
+            "which) and upgrade one version at a time; states are left as they stand"
         )
 
 

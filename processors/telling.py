@@ -85,7 +85,7 @@ def retold(memory: Memory, before: Story, after: Story) -> Said:
             # Confirmed by a fact that is gone, the entry itself still stands in the checkpoint.
             standing = implied.get(identity)
             transitions.append(
-                TransitionSaid("retracted", gone) if standing is None else TransitionSaid("corrected", standing),
+                TransitionSaid("retracted", gone) if standing is None else TransitionSaid("corrected", standing)
             )
     for identity, transition in after.transitions.items():
         earlier = before.transitions.get(identity) or implied.get(identity)

@@ -49,7 +49,7 @@ RANK: Final = {
             "LeadErasureRequested",
             "LeadErased",
             "FactWithdrawn",
-        ),
+        )
     )
 }
 """Order of facts at an equal instant. FactWithdrawn has no place in a story; it is last so that files can be sorted."""
@@ -77,7 +77,7 @@ END_REASONS: Final = frozenset(
         "competitor",
         "do_not_contact",
         "other",
-    },
+    }
 )
 """Reasons to recycle, disqualify or lose."""
 
@@ -96,7 +96,7 @@ POLICIES: Final = (*BY_GRADE, *BY_STAGE, "erasure")
 OWNERS: Final = frozenset({"acceptance", "owner_response"})
 """Clocks of an owner: a new owner ends them."""
 NEVER_PAUSED: Final = frozenset(
-    {"assignment", "acceptance", "first_response", "owner_response", "next_response", "erasure"},
+    {"assignment", "acceptance", "first_response", "owner_response", "next_response", "erasure"}
 )
 WORKED: Final = frozenset({"sal", "sql", "opportunity"})
 """Stages in which sales works a lead: inactivity counts there."""

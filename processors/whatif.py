@@ -19,7 +19,7 @@ from schemas.types import SlaEvent, Verdict
 Clocks = dict[str, SlaEvent]
 """Instance id -> how the clock stands in the end."""
 Kind = Literal[
-    "newly_breached", "no_longer_breached", "starts", "no_longer_starts", "other_verdict", "other_deadline",
+    "newly_breached", "no_longer_breached", "starts", "no_longer_starts", "other_verdict", "other_deadline"
 ]  # fmt: skip
 KINDS: Final[tuple[Kind, ...]] = (
     "newly_breached", "no_longer_breached", "starts", "no_longer_starts", "other_verdict", "other_deadline",

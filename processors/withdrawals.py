@@ -47,7 +47,7 @@ def reinstate(lead_id: str, memory: Memory, name: str, agreements: Agreements) -
 
 
 def _void(
-    lead_id: str, memory: Memory, name: str, place: int | None, then: list[int], agreements: Agreements,
+    lead_id: str, memory: Memory, name: str, place: int | None, then: list[int], agreements: Agreements
 ) -> Outcome:
     """Lets the withdrawals of the fact `name` be those received at `then`; `place`: where it stands in the tail."""
     if place is None:
