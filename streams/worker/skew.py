@@ -8,7 +8,6 @@ worker's wall clock takes no part: it may be wrong or leap.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -20,7 +19,7 @@ _WINDOW: Final = 300.0
 class BrokerTime:
     """Thread-safe. `margin_ms` is taken off every answer: brokers differ among themselves."""
 
-    def __init__(self, margin_ms: int, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, margin_ms: int, monotonic: Callable[[], float]) -> None:
         self._margin = margin_ms
         self._monotonic = monotonic
         self._lock = threading.Lock()
