@@ -93,6 +93,11 @@ RESTORE_SECONDS: Final = Histogram(
     "Time to fence and restore one lane. Long: the state topic is large or not compacted.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
+RESTORE_PROGRESS: Final = Gauge(
+    "baton_restore_progress_ratio",
+    "Share of a lane's states that is read back, 0 to 1. Stands still below 1: the broker is slow or away; see the log.",
+    ["lane"],
+)
 SINK_ROWS: Final = Counter(
     "baton_sink_rows_total",
     "Rows inserted into the store, by table.",

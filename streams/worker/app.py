@@ -69,7 +69,6 @@ def make_app(settings: Settings, engine: Engine, folder: str) -> Any:
 
     @app.task
     async def lanes() -> None:
-        engine.consumer = app.consumer
         try:
             await engine.run()
         except asyncio.CancelledError:

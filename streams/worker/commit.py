@@ -22,18 +22,20 @@ guarantees are those of one worker that does not crash.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams.config import Settings
 from streams.errors import BatonError
 from streams.publisher import PARTITIONER
-from streams.topics import FORWARDS, Topics
+from streams.topics import FORWARDS, STATES, Topics
 from streams.worker.lane import Batch
+from streams.worker.ports import Ports, Steps
 from streams.worker.skew import BrokerTime
 
 _METADATA: Final = b"CGMDv2:"
@@ -61,10 +63,13 @@ def check_group_metadata() -> None:
 
 
 class LaneLog:
-    """The writing side of one lane: its producer and its transactions. Blocking; every call may raise KafkaException."""
+    """The writing side of one lane: its producer and its transactions. Every step may raise KafkaException."""
 
-    def __init__(self, number: int, settings: Settings, broker_time: BrokerTime) -> None:
+    def __init__(self, number: int, settings: Settings, broker_time: BrokerTime, ports: Ports) -> None:
         self.number = number
+        self.last_position: int | None = None
+        """Offset of the last LanePosition written here; durable when the write that wrote it has returned."""
+        self._monotonic = ports.monotonic
         self._settings = settings
         self._topics = Topics(settings.topic_prefix)
         self._broker_time = broker_time
@@ -87,36 +92,47 @@ class LaneLog:
         if settings.transactions:
             config["transactional.id"] = f"{settings.group}-lane-{number}"
             config["transaction.timeout.ms"] = round(settings.transaction_timeout * 1000)
-        self._producer = Producer(config)
+        self._producer = ports.producer(config)
 
-    def fence(self) -> None:
+    def fence(self) -> Steps[None]:
         """Step 1."""
         if self._settings.transactions:
             self._producer.init_transactions(_SECONDS)
+        yield "fence"
 
-    def write(self, batch: Batch, metadata: bytes | None) -> float:
+    def write(self, batch: Batch, metadata: bytes | None) -> Steps[float]:
         """Steps 4 to 6; returns the seconds they took. `metadata`: of the live group, None: send no group offsets."""
-        started = time.monotonic()
+        started = self._monotonic()
         producer = self._producer
         if self._settings.transactions:
             producer.begin_transaction()
+            yield "begin"
         names = {topic: self._topics.name(topic) for topic in {message.topic for message in batch.messages}}
         *outputs, (topic, key, value) = batch.messages
         # Within a transaction a failed delivery fails the commit; a call-back for each record would only cost time.
         report = None if self._settings.transactions else self._failed
-        for name, output_key, output in outputs:
+        states = next((at for at, message in enumerate(outputs) if message.topic == STATES), len(outputs))
+        for name, output_key, output in outputs[:states]:
             self._produce(names[name], output, output_key, report)
+        yield "outputs"
+        for name, output_key, output in outputs[states:]:
+            self._produce(names[name], output, output_key, report)
+        yield "states"
         # The last record's delivery tells the broker's time.
         self._produce(names[topic], value, key, self._delivered)
+        yield "position"
         if producer.flush(_SECONDS):
             raise BatonError(f"lane {self.number}: the broker took longer than {_SECONDS:.0f} s to take a batch")
+        yield "flush"
         if self._settings.transactions:
             if metadata is not None:
                 producer.send_offsets_to_transaction(self._group_offsets(batch.positions), metadata, _SECONDS)
+                yield "offsets"
             producer.commit_transaction(_SECONDS)
+            yield "commit"
         if self._failure is not None:
             raise self._failure
-        return time.monotonic() - started
+        return self._monotonic() - started
 
     def _produce(self, topic: str, value: bytes | None, key: bytes | None, report: Any) -> None:
         while True:
@@ -140,14 +156,14 @@ class LaneLog:
     def _delivered(self, error: object, message: Message) -> None:
         self._failed(error, message)
         if error is None:
+            self.last_position = message.offset()
             # The embedded broker stamps nothing and runs on this machine's clock.
             stamped = message.timestamp()[1] if self._settings.transactions else round(time.time() * 1000)
             self._broker_time.seen(stamped)
 
-    def close(self) -> None:
+    def close(self) -> Steps[None]:
         """Aborts what is open, as well as that can be done: the next owner's fence does it in any case."""
         if self._settings.transactions:
-            try:
+            with contextlib.suppress(KafkaException):
                 self._producer.abort_transaction(2.0)
-            except KafkaException:
-                return
+        yield "abort"

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import aiokafka
@@ -24,41 +23,19 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
 
+from streams.worker.handover import NOTHING, Fetched, HandOver, HandOvers, Place
+from streams.worker.ports import Fetcher
+
 log = structlog.get_logger(__name__)
 
 SCHEME: Final = "lanes"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """One partition's fetch. `epoch` counts the seeks before it: what was fetched before a seek is recognised later."""
-
-    epoch: int
-    records: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class HandOver:
-    """What is known of a partition when its latest fetch was handed over."""
-
-    epoch: int
-    fetches: int
-    """Fetches handed over since the seek."""
-    at_end: bool
-    """Everything up to the last stable offset has been handed over."""
-    certain: bool
-    """...and no open transaction hides what was received since."""
-    asked_at: float
-    """time.monotonic() when the fetch was sent whose answer says so."""
-    lag: int
-    """Records behind the high watermark."""
-
-
-NOTHING: Final = HandOver(-1, -1, at_end=False, certain=False, asked_at=0.0, lag=0)
-
-
 class LaneOwner(Protocol):
     """Who opens and closes lanes; found as `lane_owner` on the app."""
+
+    consumer: Fetcher | None
+    """Set before anything is assigned."""
 
     def assigned(self, lanes: set[int], generation: int) -> None: ...
     async def revoked(self, lanes: set[int]) -> None: ...
@@ -70,11 +47,7 @@ class LaneThread(stock.AIOKafkaConsumerThread):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.hand_overs: Mapping[tuple[str, int], HandOver] = {}
-        """Replaced whole, so that the main thread reads one state."""
-        self._epochs: dict[tuple[str, int], int] = {}
-        self._fetches: dict[tuple[str, int], int] = {}
-        self._asked: dict[tuple[str, int], float] = {}
+        self.hand_overs = HandOvers()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Faust would read uncommitted records, wait 1.5 s for a fetch, and split lanes by a round-robin assignor."""
@@ -119,7 +92,7 @@ class LaneThread(stock.AIOKafkaConsumerThread):
                 state.timestamp = None
             answer = await stock_request(assignment, node_id, request)
             if assignment.active:
-                self._asked.update({key: asked for key, state in states.items() if state.timestamp is not None})
+                self.hand_overs.asked(asked, [key for key, state in states.items() if state.timestamp is not None])
             return answer
 
         fetcher._proc_fetch_request = request
@@ -130,47 +103,28 @@ class LaneThread(stock.AIOKafkaConsumerThread):
     ) -> Any:
         self._watch_fetches(consumer._fetcher)
         fetched = await super()._fetch_records(consumer, active_partitions, timeout=timeout, max_records=None)
-        out: dict[Any, Fetched] = {}
-        for tp, records in fetched.items():
-            key = (tp.topic, tp.partition)
-            self._fetches[key] = self._fetches.get(key, 0) + 1
-            out[tp] = Fetched(self._epochs.get(key, 0), records)
-        hand_overs: dict[tuple[str, int], HandOver] = {}
+        out = {tp: self.hand_overs.fetched((tp.topic, tp.partition), records) for tp, records in fetched.items()}
+        standing = []
         subscription = consumer._subscription.subscription
         if subscription is not None and subscription.assignment is not None:
             assignment = subscription.assignment
             for tp in assignment.tps:
                 state = assignment.state_value(tp)
-                key = (tp.topic, tp.partition)
                 if not state.has_valid_position or state.highwater is None:
                     continue
                 stable = state.lso if state.lso is not None and state.lso >= 0 else state.highwater
-                at_end = state.position >= stable
-                hand_overs[key] = HandOver(
-                    epoch=self._epochs.get(key, 0),
-                    fetches=self._fetches.get(key, 0),
-                    at_end=at_end,
-                    certain=at_end and stable == state.highwater and key in self._asked,
-                    asked_at=self._asked.get(key, 0.0),
-                    lag=max(0, state.highwater - state.position),
-                )
-        self.hand_overs = hand_overs
+                standing.append(((tp.topic, tp.partition), state.position, stable, state.highwater))
+        self.hand_overs.handed_over(standing)
         return out
 
-    async def seek_lane(self, positions: Mapping[TP, int]) -> dict[tuple[str, int], int]:
-        """Seeks partitions to `positions`; the new epoch of each. What is still on its way belongs to an older epoch."""
-        return await self.call_thread(self._seek_lane, self._ensure_consumer(), positions)  # type: ignore[no-any-return]
+    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+        """See ports.Fetcher."""
+        return await self.call_thread(self._seek, self._ensure_consumer(), positions)  # type: ignore[no-any-return]
 
-    async def _seek_lane(self, consumer: Any, positions: Mapping[TP, int]) -> dict[tuple[str, int], int]:
-        epochs = {}
-        for tp, offset in positions.items():
-            consumer.seek(stock.ensure_aiokafka_TP(tp), offset)
-            key = (tp.topic, tp.partition)
-            epochs[key] = self._epochs[key] = self._epochs.get(key, 0) + 1
-            self._fetches[key] = 0
-            self._asked.pop(key, None)
-        self.hand_overs = {key: value for key, value in self.hand_overs.items() if key not in epochs}
-        return epochs
+    async def _seek(self, consumer: Any, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+        for place, offset in positions.items():
+            consumer.seek(aiokafka.TopicPartition(*place), offset)
+        return self.hand_overs.sought(positions)
 
     def partitions(self, topic: str) -> int:
         """How many the topic has, as far as this consumer knows."""
@@ -203,10 +157,27 @@ class LaneConsumer(stock.Consumer):
         self.ready: frozenset[int] = frozenset()
         """Lanes that are restored: nothing is fetched for others."""
         self.owner: LaneOwner = self.app.lane_owner
+        self.owner.consumer = self
 
-    @property
-    def lane_thread(self) -> LaneThread:
-        return self._thread  # type: ignore[no-any-return]
+    # Of ports.Fetcher, beside `ready`:
+
+    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+        return await self._thread.seek(positions)  # type: ignore[no-any-return]
+
+    def hand_over(self, place: Place) -> HandOver:
+        return self._thread.hand_overs.known.get(place, NOTHING)  # type: ignore[no-any-return]
+
+    def membership(self) -> tuple[int, str]:
+        return self._thread.membership()  # type: ignore[no-any-return]
+
+    def partitions(self, topic: str) -> int:
+        return self._thread.partitions(topic)  # type: ignore[no-any-return]
+
+    def pause(self, place: Place) -> None:
+        self.on_buffer_full(TP(*place))
+
+    def resume(self, place: Place) -> None:
+        self.on_buffer_drop(TP(*place))
 
     def _new_consumer_thread(self) -> LaneThread:
         return LaneThread(self, loop=self.loop, beacon=self.beacon)

@@ -1,18 +1,28 @@
-"""Reads a lane's partition of lead-states to its end: the states of its leads and its position, in one read.
+"""Reads a lane's partition of lead-states: the states of its leads and its position, in one read; or whether it was left
+alone since.
 
 Values stay as they are; of each only the next deadline is decoded, the first field of LeadState.avsc.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from schemas.wire import HEADER, schema_ids
 from streams.config import Settings
 from streams.topics import LANE_KEY, STATES, Topics
+from streams.worker.ports import Consumer, Ports, Steps
+
+
+class Found(NamedTuple):
+    """What stands in the partition. `position`: the value of the LanePosition; `schema_ids`: of all values."""
+
+    position: bytes | None
+    schema_ids: set[int]
 
 
 def first_long(value: bytes) -> int:
@@ -37,45 +47,85 @@ _CONFIG: Final[dict[str, Any]] = {
     "max.partition.fetch.bytes": 8 * 1024 * 1024,
     "log_level": 0,
 }
-
-
-class Restored(NamedTuple):
-    """What stands in the partition beside the states. `schema_ids`: of all its values, states included."""
-
-    position: bytes | None
-    """Value of the LanePosition; None: the lane never was committed."""
-    schema_ids: set[int]
+_SECONDS: Final = 10.0
 
 
 def read(
-    number: int, settings: Settings, keep: Callable[[str, bytes, int], None], abandoned: Callable[[], bool]
-) -> Restored:
-    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`.
+    number: int,
+    settings: Settings,
+    ports: Ports,
+    keep: Callable[[str, bytes, int], None],
+    progress: Callable[[float], None],
+    abandoned: Callable[[], bool],
+) -> Steps[Found]:
+    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`. Every step may raise KafkaException.
 
-    Blocking. `abandoned`: asked now and then; True ends the read early. Raises KafkaException.
+    `progress` is told the share that is read, 0 to 1. `abandoned` is asked now and then; True ends the read early.
     """
-    consumer = Consumer({"bootstrap.servers": settings.brokers, **_CONFIG})
     latest: dict[bytes, bytes] = {}
-    try:
-        consumer.assign([TopicPartition(Topics(settings.topic_prefix).name(STATES), number, OFFSET_BEGINNING)])
-        at_end = False
-        while not at_end and not abandoned():
-            for message in consumer.consume(10_000, 0.1):
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        at_end = True
-                        break
-                    raise KafkaException(error)
+    with _reader(settings, ports) as consumer:
+        place = _place(number, settings, OFFSET_BEGINNING)
+        _, end = consumer.get_watermark_offsets(place, _SECONDS)
+        for messages in _batches(consumer, place):
+            if abandoned():
+                break
+            for message in messages:
                 key, value = message.key(), message.value()
                 if value is None:
                     latest.pop(key, None)
                 else:
                     latest[key] = value
-    finally:
-        consumer.close()
+            if messages:
+                progress(min(1.0, (messages[-1].offset() + 1) / max(1, end)))
+            yield "restore"
     ids = schema_ids(latest.values())
     position = latest.pop(LANE_KEY, None)
     for key, value in latest.items():
         keep(key.decode(), value, first_long(value))
-    return Restored(position, ids)
+    return Found(position, ids)
+
+
+def untouched(number: int, offset: int, settings: Settings, ports: Ports) -> Steps[bool]:
+    """Whether nothing was committed after the record at `offset`, which stands. Every step may raise KafkaException."""
+    with _reader(settings, ports) as consumer:
+        place = _place(number, settings, offset + 1)
+        low, _ = consumer.get_watermark_offsets(place, _SECONDS)
+        yield "look"
+        if low > offset:
+            return False
+        for messages in _batches(consumer, place):
+            if messages:
+                return False
+            yield "look"
+    return True
+
+
+def _place(number: int, settings: Settings, offset: int) -> TopicPartition:
+    return TopicPartition(Topics(settings.topic_prefix).name(STATES), number, offset)
+
+
+@contextmanager
+def _reader(settings: Settings, ports: Ports) -> Iterator[Consumer]:
+    """A consumer that is closed by the thread that uses it."""
+    consumer = ports.consumer({"bootstrap.servers": settings.brokers, **_CONFIG})
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _batches(consumer: Consumer, place: TopicPartition) -> Iterator[list[Any]]:
+    """Committed records from `place` to the end, in batches, any of which may be empty."""
+    consumer.assign([place])
+    while True:
+        records = []
+        for message in consumer.consume(10_000, 0.1):
+            error = message.error()
+            if error is None:
+                records.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                yield records
+                return
+            else:
+                raise KafkaException(error)
+        yield records

@@ -55,7 +55,6 @@ class Clocks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
         self.wall = 0.0
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(time, "time", lambda: self.wall)
         monkeypatch.setattr(time, "time_ns", lambda: int(self.wall * 1e9))
 
@@ -65,7 +64,7 @@ def test_a_worker_whose_clock_is_off_by_minutes_knows_the_brokers_time(
     minutes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clocks = Clocks(monkeypatch)
-    broker = BrokerTime(margin_ms=1_000)
+    broker = BrokerTime(1_000, lambda: clocks.now)
     clocks.wall = START / 1000 + minutes * 60
     assert broker.at(clocks.now) is None
     broker.seen(START)
@@ -79,22 +78,20 @@ def test_what_it_takes_for_the_brokers_time_is_never_ahead_of_it(
 ) -> None:
     """However late the reports come, and however long ago the last one was."""
     clock = [5_000.0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "monotonic", lambda: clock[0])
-        broker = BrokerTime(margin_ms=0)
-        for pause, way_back in reports:
-            clock[0] += pause
-            stamped = START + int(clock[0] * 1000)
-            clock[0] += way_back
-            broker.seen(stamped)
-        found = broker.at(clock[0] + later)
+    broker = BrokerTime(0, lambda: clock[0])
+    for pause, way_back in reports:
+        clock[0] += pause
+        stamped = START + int(clock[0] * 1000)
+        clock[0] += way_back
+        broker.seen(stamped)
+    found = broker.at(clock[0] + later)
     assert found is not None
     assert found <= START + int((clock[0] + later) * 1000) + 1
 
 
 def test_a_broker_whose_clock_leaps_back_is_believed_again_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     clocks = Clocks(monkeypatch)
-    broker = BrokerTime(margin_ms=0)
+    broker = BrokerTime(0, lambda: clocks.now)
     broker.seen(START)
     for _ in range(7):  # ten minutes back from here on, a report a minute
         clocks.now += 60

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
+from collections import Counter
 
 from streams.metrics import BREACHES, EVENTS
-from streams.worker import measures
+from streams.worker.measures import Measures
 from tests.processors.support import START
 from tests.worker.support import HOUR, lane, record
 
 LANE = 0
-
-
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    yield
-    measures._told.pop(LANE, None)
 
 
 def events() -> float:
@@ -30,7 +22,8 @@ def breaches() -> float:
 
 def test_what_is_folded_while_a_commit_is_on_its_way_is_counted_with_its_own_commit() -> None:
     made = lane()
-    measures.opened(LANE, made)
+    measures = Measures()
+    measures.opened(LANE, Counter(made.fold.counters), 0.0)
     before = events(), breaches()
     made.add(0, [record(0, "LeadCaptured", 0, hand_raise=True)])
     made.work([START + HOUR] * 3)
@@ -46,11 +39,13 @@ def test_what_is_folded_while_a_commit_is_on_its_way_is_counted_with_its_own_com
 
 def test_what_an_earlier_owner_has_told_is_not_told_again() -> None:
     made = lane()
-    measures.opened(LANE, made)
+    measures = Measures()
+    measures.opened(LANE, Counter(made.fold.counters), 0.0)
     made.add(0, [record(0, "LeadCaptured", 0, hand_raise=True)])
     made.work([START + 5 * HOUR] * 3)
     measures.committed(LANE, made.batch(), 0.0)
     told = events(), breaches()
-    measures.opened(LANE, made)
+    measures = Measures()
+    measures.opened(LANE, Counter(made.fold.counters), 0.0)
     measures.committed(LANE, made.batch(), 0.0)
     assert (events(), breaches()) == told

@@ -1,0 +1,85 @@
+"""What is known of the partitions that are fetched: which fetches belong to which seek, and where a partition ends.
+
+Kept by whoever fetches, in its own thread, together with the hand-over of the records. No I/O, no Kafka client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+Place: TypeAlias = tuple[str, int]
+"""Full topic name, partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One partition's fetch. `epoch` counts the seeks before it: what was fetched before a seek is recognised later."""
+
+    epoch: int
+    records: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What is known of a partition when its latest fetch was handed over."""
+
+    epoch: int
+    fetches: int
+    """Fetches handed over since the seek."""
+    at_end: bool
+    """Everything up to the last stable offset has been handed over."""
+    certain: bool
+    """...and no open transaction hides what was received since."""
+    asked_at: float
+    """Monotonic time when the fetch was sent whose answer says so."""
+    lag: int
+    """Records behind the high watermark."""
+
+
+NOTHING: Final = HandOver(-1, -1, at_end=False, certain=False, asked_at=0.0, lag=0)
+
+
+class HandOvers:
+    """One writer; `known` may be read from any thread."""
+
+    def __init__(self) -> None:
+        self.known: Mapping[Place, HandOver] = {}
+        """Replaced whole, so that another thread reads one state."""
+        self._epochs: dict[Place, int] = {}
+        self._fetches: dict[Place, int] = {}
+        self._asked: dict[Place, float] = {}
+
+    def sought(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Partitions were sought: the new epoch of each."""
+        epochs = {}
+        for place in places:
+            epochs[place] = self._epochs[place] = self._epochs.get(place, 0) + 1
+            self._fetches[place] = 0
+            self._asked.pop(place, None)
+        self.known = {place: value for place, value in self.known.items() if place not in epochs}
+        return epochs
+
+    def asked(self, at: float, answered: Iterable[Place]) -> None:
+        """The fetch that was sent at `at` (monotonic) has been answered for these partitions."""
+        self._asked.update(dict.fromkeys(answered, at))
+
+    def fetched(self, place: Place, records: list[Any]) -> Fetched:
+        """Records that are handed over now."""
+        self._fetches[place] = self._fetches.get(place, 0) + 1
+        return Fetched(self._epochs.get(place, 0), records)
+
+    def handed_over(self, standing: Iterable[tuple[Place, int, int, int]]) -> None:
+        """Of every fetched partition: (place, position, last stable offset, high watermark), as last answered."""
+        self.known = {
+            place: HandOver(
+                epoch=self._epochs.get(place, 0),
+                fetches=self._fetches.get(place, 0),
+                at_end=position >= stable,
+                certain=position >= stable == high and place in self._asked,
+                asked_at=self._asked.get(place, 0.0),
+                lag=max(0, high - position),
+            )
+            for place, position, stable, high in standing
+        }

@@ -1,0 +1,130 @@
+"""Taking a lane over: steps 1 to 3 of the commit protocol (commit.py). One attempt; who tries again is the engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple, cast
+
+import structlog
+from confluent_kafka import KafkaException
+
+from processors.agreement import Agreements
+from processors.erasure import Erased
+from processors.lane import LaneFold
+from schemas.types import LanePosition
+from schemas.wire import Decoder, Encoder
+from streams.config import ClockMode, Settings
+from streams.topics import READ_BY_LANES, Topics
+from streams.worker import restore
+from streams.worker.commit import LaneLog
+from streams.worker.intake import Intake
+from streams.worker.lane import Lane
+from streams.worker.lookups import Lookups
+from streams.worker.ports import Ports
+from streams.worker.skew import BrokerTime
+
+log = structlog.get_logger(__name__)
+
+_TELL_EVERY: Final = 5.0
+"""Seconds between lines about a restore that takes long."""
+
+
+class Kept(NamedTuple):
+    """A lane as it was when the group took it, every batch of it written or still in it."""
+
+    lane: Lane
+    position: int
+    """Offset of the last LanePosition written."""
+    told: Counter[str]
+    """See Measures."""
+
+
+class Opened(NamedTuple):
+    lane: Lane
+    log: LaneLog
+    told: Counter[str]
+    position: int | None
+    """Of a lane that was kept: see Kept."""
+
+
+class Opening:
+    """How a lane of this worker is opened."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ports: Ports,
+        lookups: Lookups,
+        encoder: Encoder,
+        decoder: Decoder,
+        restoring: Callable[[int, float], None],
+    ) -> None:
+        self._settings, self._ports, self._lookups = settings, ports, lookups
+        self._encoder, self._decoder = encoder, decoder
+        self._restoring = restoring
+        self._names = [Topics(settings.topic_prefix).name(topic) for topic in READ_BY_LANES]
+        self._broker_time = BrokerTime(round(settings.clock_margin * 1000), ports.monotonic)
+        self.broker_now = self._broker_time.at
+
+    async def open(
+        self, number: int, agreements: Agreements, abandoned: Callable[[], bool], kept: Kept | None
+    ) -> Opened | None:
+        """None: it was abandoned. Raises KafkaException, and UnavailableError where the registry does not answer."""
+        lane_log = LaneLog(number, self._settings, self._broker_time, self._ports)
+        await self._ports.blocking(lane_log.fence())
+        if abandoned():
+            return None
+        if kept is not None and await self._ports.blocking(
+            restore.untouched(number, kept.position, self._settings, self._ports)
+        ):
+            return Opened(kept.lane, lane_log, kept.told, kept.position)
+        lane = await self._restore(number, agreements, abandoned)
+        return None if lane is None else Opened(lane, lane_log, Counter(lane.fold.counters), None)
+
+    async def _restore(self, number: int, agreements: Agreements, abandoned: Callable[[], bool]) -> Lane | None:
+        settings = self._settings
+        erased = Erased(settings.erasure_key.get_secret_value().encode())
+        fold = LaneFold(agreements, self._state_of, erased, grace_ms=round(settings.grace * 1000))
+        if settings.clock is ClockMode.EVENT:
+            fold.final_until = fold.buried_until = 0
+        progress = self._progress(number)
+        found = await self._ports.blocking(
+            restore.read(number, settings, self._ports, fold.restore, progress, abandoned)
+        )
+        if abandoned():
+            return None
+        # States that nobody has touched since an upgrade stand under the schema of their time.
+        await self._lookups.require(found.schema_ids)
+        if abandoned():
+            return None
+        fold.restored()
+        position = None if found.position is None else self._decoder.decode(found.position)[1]
+        intake = Intake(
+            self._decoder, self._encoder, self._names, number,
+            clock=settings.clock, max_record_bytes=settings.max_record_bytes,
+            lanes=settings.partitions,
+        )  # fmt: skip
+        return Lane(number, fold, intake, self._decoder, self._encoder, cast("LanePosition | None", position))
+
+    def _progress(self, number: int) -> Callable[[float], None]:
+        told = self._ports.monotonic()
+
+        def progress(share: float) -> None:
+            nonlocal told
+            self._restoring(number, share)
+            now = self._ports.monotonic()
+            if now - told >= _TELL_EVERY:
+                told = now
+                log.info("lane restoring", lane=number, share=round(share, 3))
+
+        return progress
+
+    def _state_of(self, value: bytes) -> bytes:
+        fold: bytes = self._decoder.decode(value)[1]["fold"]
+        return fold
+
+
+def failure(error: BaseException) -> str:
+    """The error's name, without what it may quote."""
+    return str(error.args[0].name()) if isinstance(error, KafkaException) else type(error).__name__
