@@ -14,8 +14,6 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final, NamedTuple
 
-import lz4.block
-
 from processors import ladder, outputs
 from processors import lead as leads
 from processors.agreed import refusal
@@ -23,7 +21,7 @@ from processors.agreement import Agreements
 from processors.erasure import ERASED_PREFIX, Erased
 from processors.facts import Fact
 from processors.folding import Outcome
-from processors.state import Memory, State, unpack
+from processors.state import Memory, State, packed_size, unpack
 from processors.telling import InstanceSaid, PassedOn
 from processors.vocabulary import DAY, NEVER
 from schemas.types import LeadState, LeadTransition, SlaEvent
@@ -33,6 +31,8 @@ __all__ = ["LaneFold", "Outputs", "RefusedByFold"]
 
 _MOST_LIVE: Final = 2_000
 """Leads a lane keeps unpacked between two writes."""
+_MOST_COMPRESSED: Final = 255
+"""Times that LZ4 makes anything smaller, at most."""
 _MOST_BYTES: Final = 8 * 1024 * 1024
 """Of a lead's state. A record takes twice as much, and a lane that cannot write one stands still."""
 _TOO_LARGE: Final = (
@@ -89,9 +89,7 @@ class LaneFold:
         self._restored: dict[str, bytes] = {}
         """Records as they were read back, of leads not touched since."""
         self._packed: dict[str, bytes] = {}
-        """Packed memories of live leads, as they were last written."""
-        self._cold: dict[str, bytes] = {}
-        """Packed memories, compressed, of leads that were touched and written, and are live no more."""
+        """Packed memories of leads that were touched, as they were last written."""
         self._live: dict[str, Memory] = {}
         """Unpacked leads, the least recently touched first; those that are not written yet, and a few more."""
         self._changed: set[str] = set()
@@ -106,19 +104,27 @@ class LaneFold:
         and still open now."""
 
     def __len__(self) -> int:
-        return len(self._restored.keys() | self._cold.keys() | self._packed.keys() | self._live.keys())
+        return len(self._restored.keys() | self._packed.keys() | self._live.keys())
 
-    def restore(self, lead_id: str, value: bytes, next_deadline: int) -> None:
-        """Puts back the last written state of a lead. `value`: the record's value, kept as it is until it is needed."""
+    def restore(self, lead_id: str, value: bytes | None, next_deadline: int) -> None:
+        """Puts back a written state of a lead, the last of which counts. `value`: the record's value, kept as it is until
+        it is needed; None: the key was given up.
+        """
+        if value is None:
+            self._restored.pop(lead_id, None)
+            self._scheduled.pop(lead_id, None)
+            return
         self._restored[lead_id] = value
         if lead_id.startswith(ERASED_PREFIX):
             self._erased.restore(lead_id)
         if next_deadline != NEVER:
             self._scheduled[lead_id] = next_deadline
-            self._due.append((next_deadline, lead_id))
+        else:
+            self._scheduled.pop(lead_id, None)
 
     def restored(self) -> None:
         """To be called once after the last restore: puts the deadlines in order."""
+        self._due = [(due, lead_id) for lead_id, due in self._scheduled.items()]
         heapify(self._due)
 
     def _memory(self, lead_id: str) -> Memory:
@@ -133,18 +139,18 @@ class LaneFold:
             return None
         if (packed := self._packed.get(name)) is not None:
             return unpack(packed)
-        if (cold := self._cold.get(name)) is not None:
-            return unpack(lz4.block.decompress(cold))
         value = self._restored.get(name)
         return None if value is None else unpack(self._unpack_value(value))
 
     def _size(self, lead_id: str) -> int:
         """Bytes of the lead's state as last written."""
-        if (packed := self._packed.get(lead_id)) is not None:
-            return len(packed)
-        if (cold := self._cold.get(lead_id)) is not None:
-            return int.from_bytes(cold[:4], "little")  # lz4 puts it there
-        return len(self._restored.get(lead_id, b""))
+        packed = self._packed.get(lead_id)
+        if packed is None:
+            value = self._restored.get(lead_id, b"")
+            if len(value) < _MOST_BYTES // _MOST_COMPRESSED:
+                return len(value)
+            packed = self._unpack_value(value)
+        return packed_size(packed)
 
     def look(self, lead_id: str) -> State:
         """The lead as it stands; an empty state for one that is not known."""
@@ -299,14 +305,11 @@ class LaneFold:
 
     def _drop(self, name: str) -> bool:
         """Forgets what was written of a lead; whether anything was."""
-        kept: tuple[dict[str, bytes], ...] = (self._packed, self._cold, self._restored)
-        return sum(form.pop(name, None) is not None for form in kept) > 0
+        was = self._packed.pop(name, None), self._restored.pop(name, None)
+        return was != (None, None)
 
     def _forget(self) -> None:
-        """Drops the unpacked form of the leads that were touched longest ago; their packed form is kept, compressed."""
+        """Drops the unpacked form of the leads that were touched longest ago; their packed form is kept."""
         excess = len(self._live) - _MOST_LIVE
         for lead_id in list(islice(self._live, max(excess, 0))):
             del self._live[lead_id]
-            packed = self._packed.pop(lead_id, None)
-            if packed is not None:
-                self._cold[lead_id] = lz4.block.compress(packed)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import lz4.block
 import msgspec
 
 from processors.facts import Fact, Key
@@ -233,7 +234,7 @@ _pack = msgspec.msgpack.Encoder()
 _unpack = msgspec.msgpack.Decoder(Memory)
 _unpack_fact = msgspec.msgpack.Decoder(Fact)
 _unpack_snapshot = msgspec.msgpack.Decoder(Snapshot)
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Of the packed forms. A field that is only appended, with a default, leaves it as it is; raise it where a version before
 could not read what this one writes.
 """
@@ -261,12 +262,27 @@ def _read(what: str, decoder: msgspec.msgpack.Decoder[_T], packed: bytes) -> _T:
         raise UnreadableState(what, error) from None
 
 
+_COMPRESSED = b"\x01"
+"""First byte of a state in LZ4 (the block format, behind its length in 4 bytes); MessagePack of a Memory begins otherwise."""
+
+
 def pack(memory: Memory) -> bytes:
-    return _pack.encode(memory)
+    compressed: bytes = lz4.block.compress(_pack.encode(memory))
+    return _COMPRESSED + compressed
+
+
+def packed_size(packed: bytes) -> int:
+    """Bytes of a packed state before it was compressed."""
+    return int.from_bytes(packed[1:5], "little") if packed.startswith(_COMPRESSED) else len(packed)
 
 
 def unpack(packed: bytes) -> Memory:
     """Raises UnreadableState; likewise the two below."""
+    if packed.startswith(_COMPRESSED):
+        try:
+            packed = lz4.block.decompress(packed[1:])
+        except (lz4.block.LZ4BlockError, ValueError) as error:
+            raise UnreadableState("a lead's state", error) from None
     return _read("a lead's state", _unpack, packed)
 
 

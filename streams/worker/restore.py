@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
+from processors.vocabulary import NEVER
 from schemas.wire import HEADER, schema_ids
 from streams.config import Settings
 from streams.topics import LANE_KEY, STATES, Topics
@@ -25,8 +26,14 @@ class Found(NamedTuple):
     schema_ids: set[int]
 
 
+_NEVER: Final = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+"""NEVER as Avro writes it: most leads of a long past wait for nothing."""
+
+
 def first_long(value: bytes) -> int:
     """The first field of an Avro body behind the 5-byte header, where that field is a long (Avro 1.11, zig-zag)."""
+    if value.startswith(_NEVER, HEADER.size):
+        return NEVER
     number = shift = 0
     for byte in value[HEADER.size :]:
         number |= (byte & 0x7F) << shift
@@ -54,15 +61,17 @@ def read(
     number: int,
     settings: Settings,
     ports: Ports,
-    keep: Callable[[str, bytes, int], None],
+    keep: Callable[[str, bytes | None, int], None],
     progress: Callable[[float], None],
     abandoned: Callable[[], bool],
 ) -> Steps[Found]:
-    """Hands each lead's latest value to `keep(lead_id, value, next_deadline)`. Every step may raise KafkaException.
+    """Hands each lead's values, the latest last, to `keep(lead_id, value, next_deadline)`; None where the key was given up.
+    Every step may raise KafkaException.
 
     `progress` is told the share that is read, 0 to 1. `abandoned` is asked now and then; True ends the read early.
     """
-    latest: dict[bytes, bytes] = {}
+    position: bytes | None = None
+    headers: set[bytes] = set()
     with _reader(settings, ports) as consumer:
         place = _place(number, settings, OFFSET_BEGINNING)
         _, end = consumer.get_watermark_offsets(place, _SECONDS)
@@ -72,17 +81,17 @@ def read(
             for message in messages:
                 key, value = message.key(), message.value()
                 if value is None:
-                    latest.pop(key, None)
+                    keep(key.decode(), None, NEVER)
+                    continue
+                headers.add(value[: HEADER.size])
+                if key == LANE_KEY:
+                    position = value
                 else:
-                    latest[key] = value
+                    keep(key.decode(), value, first_long(value))
             if messages:
                 progress(min(1.0, (messages[-1].offset() + 1) / max(1, end)))
             yield "restore"
-    ids = schema_ids(latest.values())
-    position = latest.pop(LANE_KEY, None)
-    for key, value in latest.items():
-        keep(key.decode(), value, first_long(value))
-    return Found(position, ids)
+    return Found(position, schema_ids(headers))
 
 
 def untouched(number: int, offset: int, settings: Settings, ports: Ports) -> Steps[bool]:

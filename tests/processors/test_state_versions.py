@@ -30,6 +30,7 @@ from processors.state import (
     Withdrawal,
     pack,
     pack_fact,
+    packed_size,
     unpack,
     unpack_fact,
     unpack_snapshot,
@@ -155,3 +156,18 @@ def test_fields_are_only_ever_appended() -> None:
 def test_an_empty_memory_is_no_error() -> None:
     assert unpack(pack(Memory())) == Memory()
     assert unpack(b"\x90") == Memory()
+
+
+def test_a_state_is_read_compressed_or_not() -> None:
+    """The version before wrote it plain."""
+    memory = Memory(seen=bytes(1_000))
+    packed = pack(memory)
+    assert len(packed) < 100
+    assert unpack(packed) == unpack(msgspec.msgpack.encode(memory)) == memory
+    assert packed_size(packed) == packed_size(msgspec.msgpack.encode(memory)) == len(msgspec.msgpack.encode(memory))
+
+
+@pytest.mark.parametrize("damage", [b"\x01", b"\x01\x10\x00\x00\x00", b"\x01\xff\xff\xff\xff\x00"])
+def test_a_state_that_was_compressed_and_is_damaged_says_so(damage: bytes) -> None:
+    with pytest.raises(UnreadableState, match="a lead's state cannot be read by fold version"):
+        unpack(damage)

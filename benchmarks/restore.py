@@ -1,0 +1,163 @@
+"""`python -m benchmarks.restore`: how fast a worker that starts takes over lanes with many leads.
+
+States as the fold makes them of the simulated company's leads, each many times over under ids of its own, are put on a
+real Kafka; then a worker is started, and watched until every lane is ready.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import psutil
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.progress import track
+
+from processors.agreement import DEFAULTS
+from processors.erasure import Erased
+from processors.facts import to_fact
+from processors.lane import LaneFold
+from schemas.catalog import CATALOG
+from schemas.wire import Encoder
+from streams.config import Settings, load
+from streams.publisher import PARTITIONER
+from streams.registry import Registry
+from streams.simulate import leads
+from streams.topic_admin import ensure_topics
+from streams.topics import STATES, Topics
+from tests.real.apicurio import ApicurioServer
+from tests.real.kafka import KafkaServer
+from tests.support.poll import eventually
+from tests.worker.processes import Worker
+
+START = 1_700_000_000_000
+PARTITIONS = 4
+TEMPLATES = 500
+_PLACEHOLDER = str(UUID(int=0))
+
+
+class Figure(NamedTuple):
+    """`opening`: seconds from the first lane's assignment until the last was ready; `whole`: since the process began."""
+
+    leads: int
+    bytes_each: float
+    opening: float
+    whole: float
+    peak_mb: float
+    idle_mb: float
+    """Of a worker without leads."""
+
+
+def states(encoder: Encoder) -> list[bytes]:
+    """Records of leads with a past, under one id that can be written over: it is as long as any."""
+    grouped: dict[str, list[tuple[str, dict[str, object], int]]] = {}
+    for item in itertools.islice(leads(seed=1, per_second=1, pace_ms=60_000), 40_000):
+        grouped.setdefault(item.event["lead_id"], []).append((item.name, dict(item.event), START + item.at))
+    values = []
+    for story in itertools.islice(grouped.values(), TEMPLATES):
+        fold = LaneFold(DEFAULTS, lambda value: value, Erased(b"bench"))
+        fold.fold(
+            [to_fact(name, event | {"lead_id": _PLACEHOLDER, "occurred_at": at}, at) for name, event, at in story]
+        )
+        fold.advance(story[-1][2])
+        fold.drain()
+        [(_, record)] = fold.changed()
+        if record is None:
+            raise SystemExit("a lead of the simulated company has no state")
+        values.append(encoder.encode("LeadState", record))
+    return values
+
+
+def records(values: list[bytes], count: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, value) of `count` leads."""
+    placeholder = _PLACEHOLDER.encode()
+    for number, value in zip(range(count), itertools.cycle(values), strict=False):  # one of them has no end
+        key = str(UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % 2**128)).encode()
+        yield key, value.replace(placeholder, key)
+
+
+def fill(settings: Settings, values: list[bytes], count: int, console: Console) -> None:
+    producer = Producer(
+        {"bootstrap.servers": settings.brokers, "compression.type": "lz4", "linger.ms": 50, "partitioner": PARTITIONER}
+    )
+    topic = Topics(settings.topic_prefix).name(STATES)
+    for key, value in track(records(values, count), "states", total=count, console=console, transient=True):
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    if producer.flush(60):
+        raise SystemExit("the broker did not take all states within a minute")
+
+
+def opened(settings: Settings, folder: Path) -> tuple[float, float, float]:
+    """(opening, whole, peak): see Figure."""
+    began = time.monotonic()
+    worker = Worker(settings, folder, "restore")
+    process = psutil.Process(worker.child.pid)
+    assigned = peak = 0.0
+
+    def ready() -> bool:
+        nonlocal assigned, peak
+        peak = max(peak, process.memory_info().rss / 1e6)
+        status = worker.status()
+        if not assigned and status.get("lanes"):
+            assigned = time.monotonic()
+        return bool(status.get("ready")) and len(status["lanes"]) == PARTITIONS
+
+    try:
+        eventually(ready, 900, interval=0.05)
+    finally:
+        worker.child.stop()
+    done = time.monotonic()
+    return done - assigned, done - began, peak
+
+
+def measure(count: int, console: Console) -> Figure:
+    with tempfile.TemporaryDirectory(prefix="baton-bench-") as scratch:
+        folder = Path(scratch)
+        kafka, registry = KafkaServer(folder / "kafka"), ApicurioServer(folder / "apicurio")
+        try:
+            kafka.start()
+            registry.start()
+            settings = load(
+                brokers=kafka.brokers, registry_url=registry.url, topic_prefix="bench.", group="bench.worker",
+                partitions=PARTITIONS, erasure_key="bench",
+            )  # fmt: skip
+            ensure_topics(settings)
+            _, _, idle = opened(settings, folder)
+            with Registry(settings.registry_url) as known:
+                values = states(Encoder(known.ids(Topics(settings.topic_prefix), list(CATALOG))))
+            fill(settings, values, count, console)
+            opening, whole, peak = opened(settings, folder)
+        finally:
+            registry.stop()
+            kafka.stop()
+    return Figure(count, sum(map(len, values)) / len(values), opening, whole, peak, idle)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.restore", description=__doc__)
+    parser.add_argument("--leads", type=int, default=1_000_000)
+    options = parser.parse_args()
+    console = Console()
+    figure = measure(options.leads, console)
+    console.print(
+        f"{figure.leads:,} leads of {figure.bytes_each:.0f} bytes on {PARTITIONS} lanes: ready {figure.opening:.1f} s after"
+        f" the assignment, {figure.leads / figure.opening:,.0f} leads/s; {figure.whole:.1f} s after the start."
+        f" Peak {figure.peak_mb:,.0f} MB, {figure.idle_mb:,.0f} MB of it without leads:"
+        f" {(figure.peak_mb - figure.idle_mb) / figure.leads * 1e6:,.0f} bytes a lead."
+    )
+
+
+if __name__ == "__main__":
+    main()
