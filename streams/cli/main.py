@@ -17,6 +17,7 @@ _FAMILIES: Final = (
     "publish",
     "importing",
     "worker",
+    "status",
     "topics",
     "deadletters",
     "sink",
