@@ -85,6 +85,8 @@ def _show(answer: dict[str, Any], console: Any) -> None:
 def _lane(lane: dict[str, Any]) -> tuple[str, ...]:
     from datetime import UTC, datetime
 
+    if lane["state"] == "halted":
+        return f"halted: {lane['cause']}", "", "", "", ""
     if lane["state"] != "ready":
         return f"{lane['state']} {lane['restored']:.0%}", "", "", "", ""
     clock = datetime.fromtimestamp(lane["clock"] / 1000, UTC).isoformat(timespec="seconds") if lane["clock"] else "-"

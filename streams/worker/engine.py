@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from confluent_kafka import KafkaException
 
+from processors.state import UnreadableState
 from processors.vocabulary import NEVER
 from schemas.wire import Decoder, Encoder
 from streams.agreements import Source
@@ -94,6 +95,8 @@ class Engine:
         """Lanes that are being opened -> the share of their states that is read."""
         self._kept: dict[int, Kept] = {}
         """Lanes of the last assignment, until the next one says whose they are."""
+        self._halted: dict[int, str] = {}
+        """Lanes that wait for another version, and why."""
         self._arrivals = Arrivals()
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: Fetcher | None = None
@@ -118,6 +121,7 @@ class Engine:
         self._assigned = lanes
         log.info("lanes assigned", lanes=sorted(lanes), generation=generation)
         self._kept = {number: kept for number, kept in self._kept.items() if number in lanes}
+        self._halted.clear()
         for number in sorted(lanes):
             self._open(number, generation)
 
@@ -300,6 +304,15 @@ class Engine:
         for entry in self.lanes.values():
             entry.lane.fold.final_until = entry.lane.fold.buried_until = until
 
+    async def _halt(self, number: int, error: UnreadableState) -> None:
+        """Something of the lane cannot be read: nothing may be put in its place, so the lane stands still until the group
+        assigns it anew, to this version or another. What was folded since its last commit is forgotten; other lanes go on.
+        """
+        log.error("lane halted", lane=number, error=str(error))
+        self._measures.lost(type(error).__name__)
+        self._halted[number] = str(error)
+        await self._drop(number, abort=False)
+
     async def run(self) -> None:
         """The lane loop. Returns never; an exception that leaves it ends the worker."""
         measured = 0.0
@@ -308,7 +321,11 @@ class Engine:
             for number, entry in list(self.lanes.items()):
                 if self.lanes.get(number) is not entry:
                     continue
-                busy += self._work(number, entry)
+                try:
+                    busy += self._work(number, entry)
+                except UnreadableState as error:
+                    await self._halt(number, error)
+                    continue
                 self._resume(number, entry)
                 self._maybe_commit(number, entry)
                 await asyncio.sleep(0)
@@ -405,6 +422,7 @@ class Engine:
             for number in list(self._opening)
             if str(number) not in lanes
         }
+        lanes |= {str(number): {"state": "halted", "cause": cause} for number, cause in list(self._halted.items())}
         ready = self._generation >= 0 and set(self.lanes) == self._assigned
         return {"role": "worker", "ready": ready, "generation": self._generation, "lanes": lanes}
 

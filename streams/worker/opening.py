@@ -12,8 +12,9 @@ from confluent_kafka import KafkaException
 from processors.agreement import Agreements
 from processors.erasure import Erased
 from processors.lane import LaneFold
+from processors.state import UnreadableState
 from schemas.types import LanePosition
-from schemas.wire import Decoder, Encoder
+from schemas.wire import Decoder, Encoder, WireError
 from streams.config import ClockMode, Settings
 from streams.topics import READ_BY_LANES, Topics
 from streams.worker import restore
@@ -121,7 +122,10 @@ class Opening:
         return progress
 
     def _state_of(self, value: bytes) -> bytes:
-        fold: bytes = self._decoder.decode(value)[1]["fold"]
+        try:
+            fold: bytes = self._decoder.decode(value)[1]["fold"]
+        except WireError as error:
+            raise UnreadableState("a lead's state", error) from None
         return fold
 
 

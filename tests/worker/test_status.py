@@ -50,12 +50,17 @@ def test_a_worker_and_a_sink() -> None:
 
 
 def test_how_far_a_lane_is_restored() -> None:
-    lanes = {"0": READY, "1": {"state": "restoring", "restored": 0.256}}
+    lanes = {
+        "0": READY,
+        "1": {"state": "restoring", "restored": 0.256},
+        "2": {"state": "halted", "cause": "unreadable"},
+    }
     with answering({**WORKER, "ready": False, "lanes": lanes}) as worker:
         shown = baton(worker)
     assert shown.returncode == 1
     assert "worker, not ready" in shown.stdout
     assert "restoring 26%" in shown.stdout
+    assert "halted: unreadable" in shown.stdout
 
 
 def test_as_json() -> None:

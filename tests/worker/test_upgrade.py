@@ -30,8 +30,8 @@ def earlier_schema(settings: Settings, name: str) -> int:
     return int(answer.json()["id"])
 
 
-def rewrite_states(settings: Settings, state_id: int, position_id: int) -> int:
-    """Writes every state anew under another schema id; how many there were."""
+def states_of(settings: Settings) -> dict[tuple[int, bytes], bytes]:
+    """(partition, key) -> the latest value."""
     consumer = Consumer(
         {
             "bootstrap.servers": settings.brokers,
@@ -53,6 +53,13 @@ def rewrite_states(settings: Settings, state_id: int, position_id: int) -> int:
         else:
             latest[message.partition(), message.key()] = message.value()
     consumer.close()
+    return latest
+
+
+def rewrite_states(settings: Settings, state_id: int, position_id: int) -> int:
+    """Writes every state anew under another schema id; how many there were."""
+    latest = states_of(settings)
+    states = Topics(settings.topic_prefix).name(STATES)
     producer = Producer({"bootstrap.servers": settings.brokers})
     for (partition, key), value in latest.items():
         number = position_id if key == LANE_KEY else state_id
@@ -95,3 +102,29 @@ def test_a_lane_whose_states_cannot_be_read_waits_and_says_so(
         assert worker.lanes() == {}
     finally:
         worker.child.stop()
+
+
+def test_a_state_that_cannot_be_read_halts_its_lane_alone(cluster: Cluster, topic_prefix: str, tmp_path: Path) -> None:
+    path = tmp_path / "agreement.yaml"
+    path.write_text(AGREEMENT)
+    settings = settings_for(cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
+    with running(settings, tmp_path, "first") as first:
+        publish(settings, [event for n in range(20) for event in history(f"lead-{n}", answered=None)], end=1)
+        eventually(lambda: done([first], settings.partitions, 1), 60)
+    latest = states_of(settings)
+    [broken] = [partition for partition, key in latest if key == b"lead-7"]
+    value = latest[broken, b"lead-7"]
+    producer = Producer({"bootstrap.servers": settings.brokers})
+    producer.produce(Topics(settings.topic_prefix).name(STATES), value[:-40] + bytes(40), b"lead-7", broken)
+    assert producer.flush(20) == 0
+    others = [key.decode() for partition, key in latest if partition != broken and key != LANE_KEY]
+    with running(settings, tmp_path, "second") as second:
+        publish(settings, [("TouchRecorded", 3, {"lead_id": f"lead-{n}", "event_id": "t"}) for n in range(20)], end=9)
+        eventually(lambda: set(second.lanes()) == set(range(settings.partitions)) - {broken}, 60)
+        halted = second.status()["lanes"][str(broken)]
+        assert halted["state"] == "halted"
+        assert halted["cause"].startswith("a lead's state cannot be read by fold version")
+        assert not second.status()["ready"]
+        eventually(lambda: verdicts(read_outputs(settings)) == {"met": len(others), "open": 20 - len(others)}, 60)
+        assert 'baton_lanes_lost_total{error="UnreadableState"} 1.0' in second.metrics()
+        assert states_of(settings)[broken, b"lead-7"] == value[:-40] + bytes(40)
