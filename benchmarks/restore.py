@@ -44,12 +44,15 @@ _PLACEHOLDER = str(UUID(int=0))
 
 
 class Figure(NamedTuple):
-    """`opening`: seconds from the first lane's assignment until the last was ready; `whole`: since the process began."""
+    """`opening`: seconds from the first lane's assignment until the last was ready; `whole`: since the process began; `cpu`:
+    seconds that the worker's process took for the opening.
+    """
 
     leads: int
     bytes_each: float
     opening: float
     whole: float
+    cpu: float
     peak_mb: float
     idle_mb: float
     """Of a worker without leads."""
@@ -99,27 +102,28 @@ def fill(settings: Settings, values: list[bytes], count: int, console: Console) 
         raise SystemExit("the broker did not take all states within a minute")
 
 
-def opened(settings: Settings, folder: Path) -> tuple[float, float, float]:
-    """(opening, whole, peak): see Figure."""
+def opened(settings: Settings, folder: Path) -> tuple[float, float, float, float]:
+    """(opening, whole, cpu, peak): see Figure."""
     began = time.monotonic()
     worker = Worker(settings, folder, "restore")
     process = psutil.Process(worker.child.pid)
-    assigned = peak = 0.0
+    assigned = before = used = peak = 0.0
 
     def ready() -> bool:
-        nonlocal assigned, peak
+        nonlocal assigned, before, used, peak
+        used = sum(process.cpu_times()[:2])
         peak = max(peak, process.memory_info().rss / 1e6)
         status = worker.status()
         if not assigned and status.get("lanes"):
-            assigned = time.monotonic()
+            assigned, before = time.monotonic(), used
         return bool(status.get("ready")) and len(status["lanes"]) == PARTITIONS
 
     try:
         eventually(ready, 900, interval=0.05)
+        done = time.monotonic()
     finally:
         worker.child.stop()
-    done = time.monotonic()
-    return done - assigned, done - began, peak
+    return done - assigned, done - began, used - before, peak
 
 
 def measure(count: int, console: Console) -> Figure:
@@ -134,15 +138,15 @@ def measure(count: int, console: Console) -> Figure:
                 partitions=PARTITIONS, erasure_key="bench",
             )  # fmt: skip
             ensure_topics(settings)
-            _, _, idle = opened(settings, folder)
+            *_, idle = opened(settings, folder)
             with Registry(settings.registry_url) as known:
                 values = states(Encoder(known.ids(Topics(settings.topic_prefix), list(CATALOG))))
             fill(settings, values, count, console)
-            opening, whole, peak = opened(settings, folder)
+            opening, whole, cpu, peak = opened(settings, folder)
         finally:
             registry.stop()
             kafka.stop()
-    return Figure(count, sum(map(len, values)) / len(values), opening, whole, peak, idle)
+    return Figure(count, sum(map(len, values)) / len(values), opening, whole, cpu, peak, idle)
 
 
 def main() -> None:
@@ -153,7 +157,8 @@ def main() -> None:
     figure = measure(options.leads, console)
     console.print(
         f"{figure.leads:,} leads of {figure.bytes_each:.0f} bytes on {PARTITIONS} lanes: ready {figure.opening:.1f} s after"
-        f" the assignment, {figure.leads / figure.opening:,.0f} leads/s; {figure.whole:.1f} s after the start."
+        f" the assignment, {figure.leads / figure.opening:,.0f} leads/s at {figure.cpu / figure.leads * 1e6:.1f} us CPU each;"
+        f" {figure.whole:.1f} s after the start."
         f" Peak {figure.peak_mb:,.0f} MB, {figure.idle_mb:,.0f} MB of it without leads:"
         f" {(figure.peak_mb - figure.idle_mb) / figure.leads * 1e6:,.0f} bytes a lead."
     )

@@ -51,6 +51,8 @@ _CONFIG: Final[dict[str, Any]] = {
     "enable.partition.eof": True,
     "fetch.wait.max.ms": 50,
     "queued.min.messages": 200_000,
+    "queued.max.messages.kbytes": 16_384,
+    "fetch.queue.backoff.ms": 5,  # the default is a second for each time that the queue was full
     "max.partition.fetch.bytes": 8 * 1024 * 1024,
     "log_level": 0,
 }
