@@ -120,6 +120,10 @@ class Broker:
     def now(self) -> int:
         return self._base + int(self._loop.now * 1000)
 
+    def time(self) -> float:
+        """The loop's."""
+        return self._loop.now
+
     def at(self, instant: int) -> float:
         """The loop's time when the broker's is `instant`."""
         return (instant - self._base) / 1000

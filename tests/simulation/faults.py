@@ -13,6 +13,7 @@ STEPS: Final = (
 _TIMED: Final = (
     "kill", "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "cut off", "cut off",
     "registry", "compact", "compact", "slow", "slow", "slow", "stall",
+    "store away", "store slow", "sink killed", "sink taken over",
 )  # fmt: skip
 _AT_STEPS: Final = ("kill", "kill", "kill", "stop", "stop", "slow", "coordinator", "shake", "compact")
 

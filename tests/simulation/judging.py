@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.chaos.judge import judge
+from tests.chaos.judge import judge, judge_store
 from tests.oracle.records import Record
 from tests.oracle.walk import tell
 from tests.simulation.broker import MOST_SKEW
+from tests.simulation.outcome import Outcome
 from tests.simulation.stories import AGREEMENT
-from tests.simulation.world import Outcome
 
 _GRACE = 2_000
 
@@ -23,6 +23,7 @@ def problems(outcome: Outcome) -> list[str]:
         return found
     silent = {**outcome.outputs, "SlaEvent": [{**item, "notify": False} for item in outcome.outputs["SlaEvent"]]}
     verdict = judge(outcome.received, silent, [AGREEMENT])
+    judge_store(outcome.outputs, outcome.stored, Counter(), verdict)
     if not verdict.clean:
         found += [f"lost {verdict.lost}, doubled {verdict.doubled}, wrong {verdict.wrong}", *verdict.examples]
     found += _false_alerts(outcome)

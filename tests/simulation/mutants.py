@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from streams.worker.engine import Engine
 from streams.worker.lane import Batch, Lane
 from streams.worker.opening import Opening
 from streams.worker.ports import Ports, Steps, once
+from tests.simulation.store import Store
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
@@ -136,8 +138,18 @@ def takes_what_was_asked_before_a_seek(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "feed", wrong)
 
 
+def a_failed_insert_is_taken_for_done(patch: pytest.MonkeyPatch) -> None:
+    right = Store.insert
+
+    async def wrong(self: Store, name: str, rows: Any, token: str) -> None:
+        with contextlib.suppress(OSError):
+            await right(self, name, rows, token)
+
+    patch.setattr(Store, "insert", wrong)
+
+
 MUTANTS: Final[Sequence[Mutant]] = (
     positions_before_outputs, states_after_positions, no_fencing, clock_before_restore, no_dedup, end_before_its_records,
     restores_what_was_aborted, restores_before_fencing, keeps_without_asking, goes_on_after_a_failure,
-    takes_what_was_asked_before_a_seek,
+    takes_what_was_asked_before_a_seek, a_failed_insert_is_taken_for_done,
 )  # fmt: skip
