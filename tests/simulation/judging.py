@@ -21,22 +21,49 @@ def problems(outcome: Outcome) -> list[str]:
     found = list(outcome.problems)
     if found:
         return found
-    silent = {**outcome.outputs, "SlaEvent": [{**item, "notify": False} for item in outcome.outputs["SlaEvent"]]}
-    verdict = judge(outcome.received, silent, [AGREEMENT])
-    judge_store(outcome.outputs, outcome.stored, Counter(), verdict)
+    erased, apart = _erased(outcome)
+    found += [
+        f"{lead_id} was erased, and is told as {outcome.states[lead_id]}"
+        for lead_id in sorted(erased & outcome.states.keys())
+        if outcome.states[lead_id] != "erased"
+    ]
+    # What a tombstone refuses depends on when it was read, and so does what its companions are told.
+    received = [one for one in outcome.received if one.record.lead not in apart]
+    outputs = {
+        name: [item for item in items if item.get("lead_id") not in apart] for name, items in outcome.outputs.items()
+    }
+    silent = {**outputs, "SlaEvent": [{**item, "notify": False} for item in outputs["SlaEvent"]]}
+    verdict = judge(received, silent, outcome.story.versions)
+    stored = {
+        table: {key: offset for key, offset in rows.items() if key[0] not in apart}
+        for table, rows in outcome.stored.items()
+    }
+    judge_store(outputs, stored, Counter(), verdict)
     if not verdict.clean:
         found += [f"lost {verdict.lost}, doubled {verdict.doubled}, wrong {verdict.wrong}", *verdict.examples]
-    found += _false_alerts(outcome)
+    if not outcome.story.replay:
+        found += _false_alerts(outcome)
     outcome.told["events"] += verdict.events
     return found
 
 
+def _erased(outcome: Outcome) -> tuple[set[str], set[str]]:
+    """Leads that were erased; and those that one is merged with."""
+    group: dict[str, set[str]] = {}
+    erased = {record.lead for record, _ in outcome.received if record.name == "LeadErased"}
+    for record, _ in outcome.received:
+        named = {record.lead, *([record.event["into"]] if record.name == "LeadMerged" else ())}
+        united = set().union(named, *(group.get(name, ()) for name in named))
+        group |= dict.fromkeys(united, united)
+    return erased, {lead_id for lead_id, united in group.items() if united & erased}
+
+
 def _false_alerts(outcome: Outcome) -> list[str]:
     """Breaches that people were told of although what had been received by then says otherwise. Of leads that merge with
-    none: no lane waits for what another passes on to it.
+    none and whose events came to their own lane: no lane waits for what another passes on to it.
     """
     by_lead: dict[str, list[Record]] = defaultdict(list)
-    merged: set[str] = set()
+    merged = {*outcome.strays}
     for record, _ in outcome.received:
         by_lead[record.lead].append(record)
         if record.name == "LeadMerged":

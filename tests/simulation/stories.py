@@ -1,21 +1,22 @@
 """What happens in a run: histories of a few leads, as the oracle's tests have them, told in seconds instead of days.
 
-An hour of theirs is half a second here; targets are seconds. What a broker stamps decides, so the records' times of receipt
-are only when producers mean to send.
+Live, an hour of theirs is half a second here, and targets are seconds. What a broker stamps decides, so the records' times
+of receipt are only when producers mean to send. In a replay they are as told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from hypothesis import strategies as st
 
 from tests.oracle.agreement import amount
+from tests.oracle.calendar import DAY, HOUR
 from tests.oracle.histories import START, Path
 from tests.oracle.records import Record
-from tests.oracle.terms import QUICK
+from tests.oracle.terms import AGREEMENTS, QUICK
 
 T = TypeVar("T")
 
@@ -43,15 +44,14 @@ AGREEMENT: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def _amounts() -> tuple[int, ...]:
+def _amounts(versions: Sequence[Mapping[str, Any]], faster: int) -> tuple[int, ...]:
+    """Targets: what is due so long after something is looked at closely."""
     texts: set[str] = set()
-    for policy in _POLICIES.values():
-        targets = policy["targets"]
-        texts.update(targets.values() if isinstance(targets, Mapping) else [targets])
-    return tuple(sorted(amount(text) * FASTER for text in texts))
-
-
-AMOUNTS: Final = _amounts()
+    for version in versions:
+        for policy in version["policies"].values():
+            targets = policy["targets"]
+            texts.update(targets.values() if isinstance(targets, Mapping) else [targets])
+    return tuple(sorted(amount(text, 8 * HOUR) * faster for text in texts))
 
 
 def _no_draw(strategy: st.SearchStrategy[Any]) -> Any:
@@ -61,8 +61,8 @@ def _no_draw(strategy: st.SearchStrategy[Any]) -> Any:
 class _Seeded(Path):
     """A path whose choices a seed makes."""
 
-    def __init__(self, random: Random, leads: list[str]) -> None:
-        super().__init__(_no_draw, leads, AMOUNTS, dict.fromkeys(leads, ""))
+    def __init__(self, random: Random, leads: list[str], amounts: tuple[int, ...]) -> None:
+        super().__init__(_no_draw, leads, amounts, dict.fromkeys(leads, ""))
         self._random = random
 
     def pick(self, *options: T) -> T:
@@ -72,33 +72,55 @@ class _Seeded(Path):
         return self._random.random() * of < 1
 
 
-def told(random: Random) -> list[Record]:
-    """The records of a run, in the order in which they are sent; the first at START."""
+class Story(NamedTuple):
+    """What is published. `replay`: of long ago, with the time of its receipt in a header, and with marks of its end."""
+
+    replay: bool
+    versions: tuple[Mapping[str, Any], ...]
+    """Of the agreement."""
+    sent: list[tuple[float, Record]]
+    """When, in seconds after the beginning."""
+    end: int
+    """Of a replay: what the marks say. Nothing was received later."""
+
+
+def told(random: Random) -> Story:
+    """One run in four is a replay."""
+    replay = random.random() < 0.25
     records: list[Record] = []
+    versions = random.choice(AGREEMENTS) if replay else (AGREEMENT,)
+    amounts = _amounts(versions, 1) if replay else _amounts(versions, FASTER)
     for number in range(random.choice((1, 2, 2, 3))):
         leads = [f"{number}{letter}" for letter in "abcd"[: random.choice((1, 1, 2, 2, 3, 4))]]
-        records += _path(random, leads)
-    return sorted(records, key=lambda one: one.received_at)
+        records += _path(_Seeded(random, leads, amounts))
+    records.sort(key=lambda one: one.received_at)
+    if not replay:
+        live = [_faster(one) for one in records]
+        sent = [((one.received_at - START) / 1000, one) for one in live if one.received_at <= START + LONGEST]
+        return Story(False, versions, sent, 0)
+    times = sorted(random.uniform(0, 8) for _ in records)
+    newest = max((one.received_at for one in records), default=START)
+    end = newest + random.choice((0, 1, 2_000, HOUR, DAY, 5 * DAY, 40 * DAY))
+    return Story(True, versions, list(zip(times, records, strict=True)), end)
 
 
-def _path(random: Random, leads: list[str]) -> list[Record]:
-    path = _Seeded(random, leads)
-    for _ in range(random.randint(4, 18)):
+def _path(path: _Seeded) -> list[Record]:
+    for _ in range(path.pick(*range(4, 19))):
         path.step()
     path.end()
-    for _ in range(random.choice((0, 1, 1, 2, 3))):
+    for _ in range(path.pick(0, 1, 1, 2, 3)):
         path.copy()
     if path.often(4):
         path.conflict(equal=False)
     for _ in range(path.pick(0, 0, 1, 2)):
         path.withdraw()
-    if len(leads) > 1 and path.often(6):
+    if len(path.leads) > 1 and path.often(6):
         path.rekey()
     if path.often(3):
         path.spoil()
-    # What a tombstone refuses depends on when it is read: erasures have tests of their own.
-    faster = [_faster(one) for one in path.records if one.name != "LeadErased"]
-    return [one for one in faster if one.received_at <= START + LONGEST]
+    if path.often(6):
+        path.erase()
+    return path.records
 
 
 def _faster(record: Record) -> Record:

@@ -12,7 +12,7 @@ from schemas.catalog import CATALOG
 from schemas.wire import HEADER, MAGIC
 from streams.errors import UnavailableError
 from streams.partitioner import lane_of
-from streams.topics import INPUTS
+from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
 from tests.chaos.judge import Received
 from tests.oracle.events import record as event_of
 from tests.oracle.records import Record
@@ -35,20 +35,29 @@ def _nobody(lanes: int) -> tuple[str, ...]:
     return tuple(found[lane] for lane in range(lanes))
 
 
+def _received_at(at: int) -> tuple[tuple[str, bytes]]:
+    return ((RECEIVED_AT_HEADER, str(at).encode()),)
+
+
 class Upstream:
     def __init__(
-        self, broker: Broker, random: Random, lanes: int, later: Callable[..., None], told: Counter[str]
-    ) -> None:
+        self, broker: Broker, random: Random, lanes: int, later: Callable[..., None], told: Counter[str],
+        *, replay: bool,
+    ) -> None:  # fmt: skip
         self._broker, self._random, self._lanes = broker, random, lanes
         self._later, self._told = later, told
         self._unknown = frozenset(name for name in CATALOG if random.random() < 0.2)
         """Events that are written under the other id."""
-        self._queues: dict[Place, deque[Record]] = defaultdict(deque)
+        self._queues: dict[Place, deque[Record | int]] = defaultdict(deque)
         self._stalled: dict[str, float] = {}
         self._nudges = 0
+        self._replay = replay
+        self._astray = random.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.15))
+        """How often a producer takes a partition of its own choice."""
         self.away_until = 0.0
         """Until then the registry does not answer."""
         self.received: list[Received] = []
+        self.strays: set[str] = set()
 
     def text(self, schema_id: int) -> str | None:
         """The registry's answer."""
@@ -63,15 +72,27 @@ class Upstream:
 
     def send(self, record: Record) -> None:
         topic = self._random.choice(CATALOG[record.name].topics)
-        self._put((topic, lane_of(record.lead.encode(), self._lanes)), record)
+        stray = self._random.random() < self._astray
+        self._put((topic, self._random.randrange(self._lanes) if stray else self._home(record)), record)
+
+    def _home(self, record: Record) -> int:
+        return lane_of(record.lead.encode(), self._lanes)
 
     def nudge(self, number: int) -> None:
         """Something that says nothing, so that the lane has something to write."""
         self._nudges += 1
         lead_id = _nobody(self._lanes)[number]
-        self.send(event_of("LeadScored", self._broker.now(), f"nudge-{self._nudges}", lead=lead_id))
+        self._put(
+            (INPUTS[0], number), event_of("LeadScored", self._broker.now(), f"nudge-{self._nudges}", lead=lead_id)
+        )
 
-    def _put(self, place: Place, record: Record) -> None:
+    def end(self, at: int) -> None:
+        """Marks: nothing that was received up to then is still to come."""
+        for topic in INPUTS:
+            for number in range(self._lanes):
+                self._put((topic, number), at)
+
+    def _put(self, place: Place, record: Record | int) -> None:
         self._queues[place].append(record)
         self._append(place)
 
@@ -84,9 +105,21 @@ class Upstream:
                 self._later(wait + 0.01, self._append, place)
                 return
             record = queue.popleft()
-            for _ in range(1 + (self._random.random() < 0.03)):
-                entry = self._broker.append(place, record.lead.encode(), self._encoded(record))
-                self.received.append(Received(Record(record.name, record.event, entry.timestamp), place[1]))
+            if isinstance(record, int):
+                self._broker.append(place, END_OF_INPUT_KEY, None, _received_at(record))
+                continue
+            headers = _received_at(record.received_at) if self._replay else ()
+            twice = self._random.random() < 0.03
+            self._told["records published twice"] += twice
+            self._told["leads erased"] += record.name == "LeadErased"
+            for _ in range(1 + twice):
+                entry = self._broker.append(place, record.lead.encode(), self._encoded(record), headers)
+                at = record.received_at if self._replay else entry.timestamp
+                home = self._home(record)
+                if home != place[1]:
+                    self.strays.add(record.lead)
+                    self._told["records on a lane of others"] += 1
+                self.received.append(Received(Record(record.name, record.event, at), home))
 
     def _encoded(self, record: Record) -> bytes:
         value: Any = ENCODER.encode(record.name, record.event)

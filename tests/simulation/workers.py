@@ -27,8 +27,6 @@ from tests.simulation.clients import Consumer, Producer
 from tests.simulation.fetching import Fetcher
 from tests.simulation.groups import Group
 from tests.simulation.loop import CURRENT, Loop, Process
-from tests.simulation.stories import AGREEMENT
-from tests.support.fold import agreed
 
 IDS: Final = {name: number for number, name in enumerate(CATALOG, 1)}
 ENCODER: Final = Encoder(IDS)
@@ -40,11 +38,6 @@ def _known() -> Decoder:
     for name, number in IDS.items():
         made.learn(number, CATALOG[name].text)
     return made
-
-
-@cache
-def _agreements() -> Agreements:
-    return agreed([AGREEMENT])
 
 
 def decoder() -> Decoder:
@@ -117,7 +110,9 @@ class Worker:
     cut_off_until: float = 0.0
     slow_until: float = 0.0
 
-    def start(self, settings: Settings, group: Group, registry: Schemas, told: Counter[str]) -> None:
+    def start(
+        self, settings: Settings, agreements: Agreements, group: Group, registry: Schemas, told: Counter[str]
+    ) -> None:
         random = self.random
         self._slowest = random.choice((0.01, 0.01, 0.01, 0.5))
         # A worker's clock begins anywhere and runs a little too fast or slow.
@@ -138,9 +133,10 @@ class Worker:
             settings.session_timeout, told,
         )  # fmt: skip
         self.engine = Engine(
-            settings, Given(_agreements()), registry, ENCODER, decoder(), ports=ports, measures=Silent(told)
+            settings, Given(agreements), registry, ENCODER, decoder(), ports=ports, measures=Silent(told)
         )
         self.engine.consumer = self.fetcher
+        self.engine.most_pending = random.choice((4, 20_000))
         for life in (
             self.engine.run(),
             self.fetcher.run(self.engine),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from random import Random
@@ -11,8 +11,11 @@ from unittest.mock import patch
 
 from pydantic import SecretStr
 
-from streams.config import Settings
+from processors.agreement import Agreements
+from streams.config import ClockMode, Settings
 from streams.topics import READ_BY_LANES, STATES
+from streams.worker.lane import Lane
+from tests.oracle.calendar import DAY
 from tests.oracle.histories import START
 from tests.simulation import stories
 from tests.simulation.broker import Broker
@@ -23,9 +26,12 @@ from tests.simulation.outcome import OUTPUTS, Outcome, committed, position
 from tests.simulation.store import Sink, Store
 from tests.simulation.upstream import Upstream
 from tests.simulation.workers import Log, Worker
+from tests.support.fold import agreed
 
 _BEFORE: Final = 2.0
 """Seconds from the start of the workers to the first record."""
+_LATER: Final = 200 * DAY
+"""Milliseconds by which a replay comes after what it tells."""
 _PATIENCE: Final = 150.0
 """Seconds after the last fault and the last record in which all must have come to rest."""
 
@@ -38,6 +44,16 @@ def _settings() -> Settings:
     )  # fmt: skip
 
 
+_AGREED: Final[dict[tuple[str, ...], Agreements]] = {}
+
+
+def _agreements(versions: Sequence[Mapping[str, Any]]) -> Agreements:
+    names = tuple(version["version"] for version in versions)
+    if names not in _AGREED:
+        _AGREED[names] = agreed(versions)
+    return _AGREED[names]
+
+
 class World:
     """`say` is told everything that happens."""
 
@@ -45,20 +61,27 @@ class World:
         self._random = random = Random(seed)
         self._loop = Loop()
         self._began = self._loop.now
+        self._at_once = random.choice((3, 5_000))
+        """Records that a lane folds at once."""
         self._say = say
         self._lanes = random.choice((1, 2, 3, 4))
-        self._outcome = Outcome(seed, self._lanes)
+        self._story = stories.told(random)
+        self._outcome = Outcome(seed, self._lanes, self._story)
         self._told = self._outcome.told
         self._settings = _settings().model_copy(
-            update={"partitions": self._lanes, "max_lane_queue": random.choice((100, 20_000))}
+            update={
+                "partitions": self._lanes,
+                "max_lane_queue": random.choice((2, 20_000)),
+                "clock": ClockMode.EVENT if self._story.replay else ClockMode.BROKER,
+            }
         )
-        base = START - int((self._began + _BEFORE) * 1000)
+        base = START - int((self._began + _BEFORE) * 1000) + (_LATER if self._story.replay else 0)
         self._broker = Broker(self._loop, random, base, self._told)
         for topic in (*READ_BY_LANES, *OUTPUTS):
             self._broker.create(topic, self._lanes)
         self._group = Group(self._loop, self._lanes, self._settings.session_timeout, self._told)
         self._broker.members = self._group.knows
-        self._upstream = Upstream(self._broker, random, self._lanes, self._later, self._told)
+        self._upstream = Upstream(self._broker, random, self._lanes, self._later, self._told, replay=self._story.replay)
         self._workers: list[Worker] = []
         self._store = Store(self._loop, random, self._told)
         self._sink: tuple[Sink, Process] | None = None
@@ -75,6 +98,7 @@ class World:
         with ExitStack() as stack:
             for module in ("engine", "opening", "lookups"):
                 stack.enter_context(patch(f"streams.worker.{module}.log", log))
+            stack.enter_context(patch.object(Lane, "MOST_AT_ONCE", self._at_once))
             self._plan()
             try:
                 self._loop.run(lambda: self._finished, self._quiet_at + _PATIENCE)
@@ -83,7 +107,7 @@ class World:
             finally:
                 self._outcome.callbacks = self._loop.handled
                 self._loop.close()
-        self._outcome.received = self._upstream.received
+        self._outcome.received, self._outcome.strays = self._upstream.received, self._upstream.strays
         self._outcome.stored = self._store.stored()
         self._outcome.read(self._broker)
         return self._outcome
@@ -103,10 +127,13 @@ class World:
         for _ in range(random.choice((1, 2, 2, 3))):
             self._later(random.choice((0, 0, 0, random.uniform(0, 20))), self._start_worker)
         self._later(random.uniform(0, 10), self._start_sink)
-        last = 0.0
-        for record in stories.told(random):
-            last = self._broker.at(record.received_at) - self._began
+        last = _BEFORE
+        for at, record in self._story.sent:
+            last = _BEFORE + at
             self._later(last, self._upstream.send, record)
+        if self._story.replay:
+            self._told["replays"] += 1
+            self._later(last, self._upstream.end, self._story.end)
         faults = planned(random, last + 3)
         for fault in faults:
             if fault.step is None:
@@ -126,7 +153,7 @@ class World:
     def _start_worker(self) -> None:
         worker = Worker(self._process("w"), self._loop, self._random, self._broker, self._hit, self._broke)
         self._workers.append(worker)
-        worker.start(self._settings, self._group, self._upstream, self._told)
+        worker.start(self._settings, _agreements(self._story.versions), self._group, self._upstream, self._told)
 
     def _start_sink(self) -> None:
         process = self._process("s")
@@ -206,13 +233,14 @@ class World:
     def _come_to_rest(self) -> None:
         """Once every lane has made durable all that was sent, its clock has passed the end of it, and the store has it."""
         if self._end is None:
-            self._end = self._broker.now() + 3_000
+            self._end = self._story.end if self._story.replay else self._broker.now() + 3_000
         behind = False
         for number in range(self._lanes):
             found = position(self._broker, number)
             if found is None or found["clock"] < self._end:
                 behind = True
-                self._upstream.nudge(number)
+                if not self._story.replay:
+                    self._upstream.nudge(number)
             elif not all(self._is_read(topic, number, found["positions"]) for topic in READ_BY_LANES):
                 behind = True
         self._finished = not behind and self._store.is_current(self._broker, self._lanes)
