@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from processors.agreement import Agreements
 from streams.config import ClockMode, Settings
-from streams.topics import READ_BY_LANES, STATES
+from streams.topics import INPUTS, READ_BY_LANES, STATES
 from streams.worker.lane import Lane
 from tests.oracle.calendar import DAY
 from tests.oracle.histories import START
@@ -110,6 +110,9 @@ class World:
         self._outcome.received, self._outcome.strays = self._upstream.received, self._upstream.strays
         self._outcome.stored = self._store.stored()
         self._outcome.read(self._broker)
+        for topic in INPUTS:
+            for number in range(self._lanes):
+                self._told["input partitions without a record"] += not committed(self._broker, topic, number)
         return self._outcome
 
     def _tell(self, line: str) -> None:
@@ -153,6 +156,7 @@ class World:
     def _start_worker(self) -> None:
         worker = Worker(self._process("w"), self._loop, self._random, self._broker, self._hit, self._broke)
         self._workers.append(worker)
+        self._told["workers, each with a clock of its own"] += 1
         worker.start(self._settings, _agreements(self._story.versions), self._group, self._upstream, self._told)
 
     def _start_sink(self) -> None:
