@@ -81,7 +81,9 @@ class Story(NamedTuple):
     sent: list[tuple[float, Record]]
     """When, in seconds after the beginning."""
     end: int
-    """Of a replay: what the marks say. Nothing was received later."""
+    """Nothing happens later, nor is received later in a replay. (Of leads that wait for a date the oracle tells what is true
+    when its last fact has happened.)
+    """
 
 
 def told(random: Random) -> Story:
@@ -97,9 +99,9 @@ def told(random: Random) -> Story:
     if not replay:
         live = [_faster(one) for one in records]
         sent = [((one.received_at - START) / 1000, one) for one in live if one.received_at <= START + LONGEST]
-        return Story(False, versions, sent, 0)
+        return Story(False, versions, sent, max((one.event["occurred_at"] for _, one in sent), default=START))
     times = sorted(random.uniform(0, 8) for _ in records)
-    newest = max((one.received_at for one in records), default=START)
+    newest = max((max(one.received_at, one.event["occurred_at"]) for one in records), default=START)
     end = newest + random.choice((0, 1, 2_000, HOUR, DAY, 5 * DAY, 40 * DAY))
     return Story(True, versions, list(zip(times, records, strict=True)), end)
 

@@ -237,7 +237,7 @@ class World:
     def _come_to_rest(self) -> None:
         """Once every lane has made durable all that was sent, its clock has passed the end of it, and the store has it."""
         if self._end is None:
-            self._end = self._story.end if self._story.replay else self._broker.now() + 3_000
+            self._end = self._story.end if self._story.replay else max(self._story.end, self._broker.now()) + 3_000
         behind = False
         for number in range(self._lanes):
             found = position(self._broker, number)
