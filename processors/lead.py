@@ -5,6 +5,8 @@ What is kept is a checkpoint (checkpoint.py) and the facts after it, in their or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from processors import ladder
@@ -14,6 +16,7 @@ from processors.facts import Fact, tick
 from processors.folding import NOTHING, SILENT, Outcome, disputes, name_of, place_of, refold, replaced, take
 from processors.ids import event_hash, holds, without
 from processors.state import Memory
+from processors.telling import WARNINGS, InstanceSaid
 from processors.tombstone import ERASED, bury, take_erased
 from processors.ways import come_home, foreign_hash, keep_ways, pass_by, ways_of
 from processors.withdrawals import reinstate, withdraw
@@ -86,9 +89,12 @@ def receive_foreign(
         keep_ways(memory, fact, others)
         return refold(lead_id, memory, replaced(memory.tail, place, standing), agreements)
     advance(lead_id, memory, fact.received_at, clock, agreements)
-    for instance_id, told in announced.items():
-        memory.announced.setdefault(instance_id, told)
-    fact = admit(memory, fact)
+    heard = {identity: told for identity, told in announced.items() if identity not in memory.announced}
+    memory.announced |= heard
+    return _breaches_heard_of(memory, heard, _take_foreign(lead_id, memory, admit(memory, fact), agreements))
+
+
+def _take_foreign(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:
     place = place_of(memory, fact.lead_id, fact.source_system, fact.event_id)
     if place is None:
         return take(lead_id, memory, fact, agreements)
@@ -98,6 +104,22 @@ def receive_foreign(
     if known.via != fact.via:
         keep_ways(memory, fact, [*(way for way in ways_of(memory, fact) if way.via != fact.via), known])
     return refold(lead_id, memory, replaced(memory.tail, place, fact), agreements)
+
+
+def _breaches_heard_of(memory: Memory, heard: Iterable[str], outcome: Outcome) -> Outcome:
+    """Tells of clocks that stood as running here, that a lead on another way has told their breach."""
+    told = {said.instance.instance_id for said in outcome.instances}
+    amended = []
+    for identity in heard:
+        clock = memory.state.clocks.get(identity)
+        if clock is None or identity in told:
+            continue
+        deadline, rung = memory.announced[identity]
+        if 0 < clock.deadline <= deadline:
+            amended.append(InstanceSaid("amended", clock, announced=True))
+        else:
+            memory.announced[identity] = (0, min(rung, WARNINGS))
+    return outcome._replace(instances=outcome.instances + amended, changed=True) if amended else outcome
 
 
 def _again(lead_id: str, memory: Memory, fact: Fact, agreements: Agreements) -> Outcome:

@@ -71,13 +71,17 @@ def first_told(memory: Memory, clocks: Mapping[str, Instance], story: Story) -> 
     instances: list[InstanceSaid] = []
     for identity, instance in story.instances.items():
         _say_instance(memory, instances, clocks.get(identity), instance)
-    passed_on = [_passed_on(memory, into, fact) for into, fact in story.passed_on.values()] if story.passed_on else []
+    passed_on = []
+    if story.passed_on:
+        passed_on = [_passed_on(memory.announced, into, fact) for into, fact in story.passed_on.values()]
     return Said(transitions, instances, passed_on)
 
 
 def retold(memory: Memory, before: Story, after: Story) -> Said:
     """Corrects or takes back what the tail said `before` and does not say `after`."""
     base = memory.base or State()
+    # What moves on may be taken back here; that it has been announced goes with it.
+    announced = dict(memory.announced)
     implied = {transition.transition_id: transition for transition in base.implied.values()}
     transitions: list[TransitionSaid] = []
     for identity, gone in before.transitions.items():
@@ -106,13 +110,13 @@ def retold(memory: Memory, before: Story, after: Story) -> Said:
             passed_on.append(PassedOn(was[0], was[1], True, {}))
     for fact_name, now in after.passed_on.items():
         if before.passed_on.get(fact_name) != now:
-            passed_on.append(_passed_on(memory, *now))
+            passed_on.append(_passed_on(announced, *now))
     return Said(transitions, instances, passed_on)
 
 
-def _passed_on(memory: Memory, into: str, fact: Fact) -> PassedOn:
+def _passed_on(announced: Mapping[str, tuple[int, int]], into: str, fact: Fact) -> PassedOn:
     # What was announced of a clock that moves need not be announced again.
-    return PassedOn(into, fact, False, dict(memory.announced) if fact.kind == ABSORBED else {})
+    return PassedOn(into, fact, False, dict(announced) if fact.kind == ABSORBED else {})
 
 
 def _say_instance(memory: Memory, said: list[InstanceSaid], before: Instance | None, now: Instance | None) -> None:
@@ -134,7 +138,7 @@ def _say_instance(memory: Memory, said: list[InstanceSaid], before: Instance | N
     # An announced breach stays true under an earlier deadline; a later one has to be waited for anew.
     verdict = sla.verdict(now, announced and now.deadline <= deadline)
     if announced and verdict in ("met", "cancelled", "transferred", "open"):
-        memory.announced[identity] = (0, min(rung, _BELOW))
+        memory.announced[identity] = (0, min(rung, WARNINGS))
         said.append(InstanceSaid("breach_retracted", now, announced=False))
         return
     if announced:
@@ -149,5 +153,5 @@ def _say_instance(memory: Memory, said: list[InstanceSaid], before: Instance | N
     said.append(InstanceSaid(kind, now, announced))
 
 
-_BELOW: Final = 99
+WARNINGS: Final = 99
 """Rungs up to here are warnings: told once, they are not taken back with a breach."""

@@ -87,6 +87,14 @@ FOLDED_AWAY_BEFORE_THE_TOMBSTONE = (
 )
 """A lane that waits for others keeps an erased lead's facts; what came after the erasure stays refused as such."""
 
+A_BREACH_TOLD_BEFORE_THE_LEAD_MOVED_ON = (
+    _record("LeadCaptured", 24.5, "m2", lead="a", hand_raise=True),
+    _record("LeadNurtured", 183, "b21", lead="a"),
+    _record("LeadMerged", 374, "m28", lead="c", into="b"),
+    _record("LeadMerged", 391, "b33", late=2, lead="a", into="c"),
+)
+"""Where `m28` is known last, `c` takes the clock back as it passes it on; that its breach has been told goes with it."""
+
 RARE = (236, 1172)
 """Orders in which the clock that two merges bring went wrong; two in 1,500 do."""
 
@@ -100,6 +108,7 @@ RARE = (236, 1172)
         A_CLOCK_THAT_TWO_MERGES_BRING,
         TWO_BODIES_OF_A_DISPUTED_WITHDRAWAL,
         FOLDED_AWAY_BEFORE_THE_TOMBSTONE,
+        A_BREACH_TOLD_BEFORE_THE_LEAD_MOVED_ON,
     ],
     ids=[
         "merged again after erasure",
@@ -108,6 +117,7 @@ RARE = (236, 1172)
         "a clock that two merges bring",
         "two bodies of a disputed withdrawal",
         "folded away before the tombstone",
+        "a breach told before the lead moved on",
     ],
 )
 def test_a_corner_is_told_alike_in_any_order(records: Sequence[Record]) -> None:
