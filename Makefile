@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: help setup demo test lint bench chaos docs release-schemas
+.PHONY: help setup demo test lint bench chaos simulate docs release-schemas
 help:
 	@echo 'make demo   the whole pipeline on this machine, with a live view (Ctrl-C ends it)'
 	@echo 'make test   every test; starts the real components it needs'
 	@echo 'make lint   ruff, mypy --strict, import rules, generated files up to date'
 	@echo 'make bench  throughput of worker and sink, beside an idiomatic Faust agent'
 	@echo 'make chaos  breaks a running pipeline in every way, on real processes, and judges what it said'
+	@echo 'make simulate   the lane runtime in simulated time against simulated faults (SEEDS=20000)'
 	@echo 'make release-schemas   keeps the contracts of this version; later ones must be compatible with them'
 	@echo 'make docs   regenerates reference pages, docs/kpis.md, types and the JSON Schema of agreements'
 
@@ -40,6 +41,10 @@ bench: setup
 
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+SEEDS ?= 2000
+simulate: setup
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 docs: setup
 	@$(BIN)/python -m schemas.generate

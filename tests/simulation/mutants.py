@@ -1,0 +1,155 @@
+"""Slips of the pen in the protocol, made on purpose: the simulation has to notice every one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import pytest
+
+from processors import lead
+from streams.topics import INPUTS, STATES
+from streams.worker import restore
+from streams.worker.commit import LaneLog
+from streams.worker.engine import Engine
+from streams.worker.lane import Batch, Lane
+from streams.worker.opening import Opening
+from streams.worker.ports import Ports, Steps, once
+from tests.simulation.store import Store
+
+Mutant = Callable[[pytest.MonkeyPatch], None]
+
+
+def _in_two(patch: pytest.MonkeyPatch, first: Callable[[Any], bool]) -> None:
+    """A batch in two transactions: what `first` says, with the position, before all the rest."""
+    right = LaneLog.write
+
+    def wrong(self: LaneLog, batch: Batch, metadata: bytes | None) -> Steps[float]:
+        *said, position = batch.messages
+        for part in ([one for one in said if first(one)], [one for one in said if not first(one)]):
+            seconds = yield from right(self, batch._replace(messages=[*part, position]), metadata)
+        return seconds
+
+    patch.setattr(LaneLog, "write", wrong)
+
+
+def positions_before_outputs(patch: pytest.MonkeyPatch) -> None:
+    _in_two(patch, lambda message: False)
+
+
+def states_after_positions(patch: pytest.MonkeyPatch) -> None:
+    _in_two(patch, lambda message: message.topic != STATES)
+
+
+def no_fencing(patch: pytest.MonkeyPatch) -> None:
+    """Every owner writes under a name of its own."""
+    made, right, write = itertools.count(), LaneLog.__init__, LaneLog.write
+
+    def wrong(self: LaneLog, number: int, settings: Any, broker_time: Any, ports: Ports) -> None:
+        def producer(config: Mapping[str, object]) -> Any:
+            return ports.producer({**config, "transactional.id": f"nobody-else-{next(made)}"})
+
+        right(self, number, settings, broker_time, dataclasses.replace(ports, producer=producer))
+
+    patch.setattr(LaneLog, "__init__", wrong)
+    patch.setattr(LaneLog, "write", lambda self, batch, metadata: write(self, batch, None))
+
+
+def clock_before_restore(patch: pytest.MonkeyPatch) -> None:
+    """A lane begins with the broker's present time, before it has read what was received meanwhile."""
+    right = Opening._restore
+
+    async def wrong(self: Opening, *arguments: Any) -> Lane | None:
+        lane = await right(self, *arguments)
+        now = self.broker_now(self._ports.monotonic())
+        if lane is not None and now is not None:
+            for topic in INPUTS:
+                lane.clock.handed_over(topic, now)
+        return lane
+
+    patch.setattr(Opening, "_restore", wrong)
+
+
+def no_dedup(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(lead, "holds", lambda hashes, identity: False)
+
+
+def end_before_its_records(patch: pytest.MonkeyPatch) -> None:
+    """The end of a partition counts before what was fetched up to it has come."""
+    patch.setattr(Engine, "_is_read", staticmethod(lambda known, entry, topic: known.at_end))
+
+
+def restores_what_was_aborted(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(restore._CONFIG, "isolation.level", "read_uncommitted")
+
+
+def restores_before_fencing(patch: pytest.MonkeyPatch) -> None:
+    """Who had the lane before may still write while its states are read."""
+    made, fence, restored, write = LaneLog.__init__, LaneLog.fence, Opening._restore, LaneLog.write
+    logs: dict[int, LaneLog] = {}
+
+    def remembered(self: LaneLog, number: int, *arguments: Any) -> None:
+        made(self, number, *arguments)
+        logs[number] = self
+
+    def nothing(self: LaneLog) -> Steps[None]:
+        yield "restore"
+
+    async def wrong(self: Opening, number: int, *arguments: Any) -> Lane | None:
+        own = logs[number]
+        lane = await restored(self, number, *arguments)
+        await self._ports.blocking(fence(own))
+        return lane
+
+    patch.setattr(LaneLog, "__init__", remembered)
+    patch.setattr(LaneLog, "fence", nothing)
+    patch.setattr(Opening, "_restore", wrong)
+    patch.setattr(restore, "untouched", lambda *_: once("look", bool))
+    # The group would refuse some of it as well.
+    patch.setattr(LaneLog, "write", lambda self, batch, metadata: write(self, batch, None))
+
+
+def keeps_without_asking(patch: pytest.MonkeyPatch) -> None:
+    """A lane that comes back is taken for untouched."""
+
+    patch.setattr(restore, "untouched", lambda *_: once("look", bool, True))
+
+
+def goes_on_after_a_failure(patch: pytest.MonkeyPatch) -> None:
+    """A batch that failed is forgotten, and the lane lives on."""
+
+    async def wrong(self: Engine, number: int, error: BaseException) -> None:
+        return
+
+    patch.setattr(Engine, "_lost", wrong)
+
+
+def takes_what_was_asked_before_a_seek(patch: pytest.MonkeyPatch) -> None:
+    right = Engine.feed
+
+    def wrong(self: Engine, topic: str, number: int, fetched: Any) -> None:
+        entry = self.lanes.get(number)
+        epoch = fetched.epoch if entry is None else entry.epochs.get(topic, fetched.epoch)
+        right(self, topic, number, dataclasses.replace(fetched, epoch=epoch))
+
+    patch.setattr(Engine, "feed", wrong)
+
+
+def a_failed_insert_is_taken_for_done(patch: pytest.MonkeyPatch) -> None:
+    right = Store.insert
+
+    async def wrong(self: Store, name: str, rows: Any, token: str) -> None:
+        with contextlib.suppress(OSError):
+            await right(self, name, rows, token)
+
+    patch.setattr(Store, "insert", wrong)
+
+
+MUTANTS: Final[Sequence[Mutant]] = (
+    positions_before_outputs, states_after_positions, no_fencing, clock_before_restore, no_dedup, end_before_its_records,
+    restores_what_was_aborted, restores_before_fencing, keeps_without_asking, goes_on_after_a_failure,
+    takes_what_was_asked_before_a_seek, a_failed_insert_is_taken_for_done,
+)  # fmt: skip
