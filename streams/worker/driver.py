@@ -22,6 +22,7 @@ from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP, ConsumerMessage
+from mode import Service
 
 from streams.worker.handover import NOTHING, Fetched, HandOver, HandOvers, Place
 from streams.worker.ports import Fetcher
@@ -29,6 +30,7 @@ from streams.worker.ports import Fetcher
 log = structlog.get_logger(__name__)
 
 SCHEME: Final = "lanes"
+_STAY_EVERY: Final = 1.0
 
 
 class LaneOwner(Protocol):
@@ -130,6 +132,12 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         """How many the topic has, as far as this consumer knows."""
         return len(self._consumer.partitions_for_topic(topic) or ())
 
+    def stay(self) -> None:
+        """Says that this member lives. aiokafka leaves the group when nothing was fetched for max_poll_interval, and does not
+        come back before something is: without it a worker whose lanes all take long to restore would be left with none.
+        """
+        self._consumer._subscription._last_fetch_ended = time.monotonic()
+
     def membership(self) -> tuple[int, str]:
         """(generation, member id) of the group as this member knows it."""
         coordinator = self._consumer._coordinator
@@ -178,6 +186,13 @@ class LaneConsumer(stock.Consumer):
 
     def resume(self, place: Place) -> None:
         self.on_buffer_drop(TP(*place))
+
+    @Service.task
+    async def _stay(self) -> None:
+        """As long as the event loop runs, whatever the group does."""
+        while not self.should_stop:
+            await self.sleep(_STAY_EVERY)
+            self._thread.stay()
 
     def _new_consumer_thread(self) -> LaneThread:
         return LaneThread(self, loop=self.loop, beacon=self.beacon)

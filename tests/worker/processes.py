@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,19 @@ def environment(settings: Settings) -> dict[str, str]:
 class Worker:
     """A worker process."""
 
-    def __init__(self, settings: Settings, folder: Path, name: str = "worker", *, source: Path | None = None) -> None:
-        """`source`: a folder with another version of the source."""
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        name: str = "worker",
+        *,
+        source: Path | None = None,
+        program: Sequence[str] = ("-m", "streams"),
+    ) -> None:
+        """`source`: a folder with another version of the source; `program`: what Python is to run instead of it."""
         self._port_file = folder / f"{name}.json"
         self._port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "streams", "worker", "--port-file", str(self._port_file)]
+        command = [sys.executable, *program, "worker", "--port-file", str(self._port_file)]
         self.child: Child = start(command, folder, name=name, env=environment(settings), cwd=source)
 
     def status(self) -> dict[str, Any]:
