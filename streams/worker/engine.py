@@ -38,6 +38,8 @@ _BEHIND_INTERVAL: Final = 2.0
 events."""
 _HEARTBEAT: Final = 30.0
 """Seconds after which an idle lane commits its position: keeps the broker's time known and the lane's clock durable."""
+_UNKNOWN: Final = -1
+"""Epoch of no fetch."""
 _LAST_COMMIT: Final = 5.0
 """Seconds that a lane which is taken waits for the commit under way."""
 
@@ -58,6 +60,10 @@ class OpenLane:
     positions: dict[str, int] = field(default_factory=dict)
     """As last committed; likewise the clock."""
     clock: int = 0
+    given_up: bool = False
+    """No longer ours; a commit under way is waited for no more."""
+    mending: asyncio.Task[None] | None = None
+    """Fetches again what was lost on its way."""
     standing: int | None = None
     """Offset of the last LanePosition, while every batch that was made is durable."""
 
@@ -130,19 +136,21 @@ class Engine:
         for task in self._opening.values():
             task.cancel()
         self._opening.clear()
-        for number in sorted(lanes & self.lanes.keys()):
-            await self._drop(number, abort=True)
+        # All at once: where the brokers answer none of them, the group would not wait for one after the other.
+        await asyncio.gather(*(self._drop(number, abort=True) for number in sorted(lanes & self.lanes.keys())))
         if lanes:
             log.info("lanes revoked", lanes=sorted(lanes))
 
     async def reseek(self) -> None:
         """Faust threw away what it had fetched: fetch it again from where each lane stands."""
-        for number, entry in list(self.lanes.items()):
-            try:
-                await self._seek(number, entry)
-            except Exception as error:
-                if self.lanes.get(number) is entry:
-                    await self._lost(number, error)
+        await asyncio.gather(*(self._fetch_again(number, entry) for number, entry in self.lanes.items()))
+
+    async def _fetch_again(self, number: int, entry: OpenLane) -> None:
+        try:
+            await self._seek(number, entry)
+        except Exception as error:
+            if self.lanes.get(number) is entry:
+                await self._lost(number, error)
 
     def _open(self, number: int, generation: int, after: float = 0.0) -> None:
         task = asyncio.ensure_future(self._open_lane(number, generation, after))
@@ -218,6 +226,7 @@ class Engine:
         entry.paused.clear()
         if entry.commit is not None:
             await asyncio.wait([entry.commit], timeout=_LAST_COMMIT)
+        entry.given_up = True
         told = self._measures.forget(number)
         # What a batch took out of a lane and may not be durable, only a restore knows.
         if abort and self._settings.transactions and entry.standing is not None:
@@ -242,9 +251,16 @@ class Engine:
     # The way of a batch.
 
     def feed(self, topic: str, number: int, fetched: Fetched) -> None:
-        """A fetch of one partition, from the driver. What was fetched before the lane's last seek is dropped."""
+        """A fetch of one partition, from the driver. What was fetched before the lane's last seek is dropped. What comes
+        after a fetch that was lost on its way is dropped as well, and all is fetched again: a lane takes no gap.
+        """
         entry = self.lanes.get(number)
         if entry is None or entry.epochs.get(topic) != fetched.epoch:
+            return
+        if fetched.number != entry.fetches[topic] + 1:
+            log.warning("fetch lost on its way, fetching again", lane=number, topic=topic)
+            entry.epochs[topic] = _UNKNOWN
+            entry.mending = asyncio.ensure_future(self._fetch_again(number, entry))
             return
         entry.fetches[topic] += 1
         index = self._index[topic]
@@ -364,6 +380,8 @@ class Engine:
                 entry.commit = None
                 await self._lost(number, error)
             return
+        if entry.given_up:
+            return  # whoever has the lane now tells of it
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = self._ports.monotonic()
         entry.durable_at = made_at

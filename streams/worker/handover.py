@@ -15,9 +15,12 @@ Place: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One partition's fetch. `epoch` counts the seeks before it: what was fetched before a seek is recognised later."""
+    """One partition's fetch."""
 
     epoch: int
+    """Counts the seeks before it: what was fetched before a seek is recognised later."""
+    number: int
+    """Of the fetches since the seek, from 1: where one is missing, it was lost on its way to the lane."""
     records: list[Any]
 
 
@@ -67,8 +70,8 @@ class HandOvers:
 
     def fetched(self, place: Place, records: list[Any]) -> Fetched:
         """Records that are handed over now."""
-        self._fetches[place] = self._fetches.get(place, 0) + 1
-        return Fetched(self._epochs.get(place, 0), records)
+        self._fetches[place] = number = self._fetches.get(place, 0) + 1
+        return Fetched(self._epochs.get(place, 0), number, records)
 
     def handed_over(self, standing: Iterable[tuple[Place, int, int, int]]) -> None:
         """Of every fetched partition: (place, position, last stable offset, high watermark), as last answered."""

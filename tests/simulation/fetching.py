@@ -55,7 +55,9 @@ class Fetcher:
     async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
         await asyncio.sleep(self._random.uniform(0, 0.02))
         self._positions.update(positions)
-        return self._hand_overs.sought(positions)
+        epochs = self._hand_overs.sought(positions)
+        await asyncio.sleep(self._random.choice((0, 0, 0.2)))  # the answer's way: fetches may be faster
+        return epochs
 
     def hand_over(self, place: Place) -> HandOver:
         return self._hand_overs.known.get(place, NOTHING)
