@@ -21,7 +21,7 @@ from streams.config import ClockMode, Settings
 from streams.topics import FORWARDS, READ_BY_LANES, Topics
 from streams.worker.arrivals import Arrivals, Standing
 from streams.worker.commit import FENCED, LaneLog, group_metadata
-from streams.worker.handover import NOTHING, Fetched, HandOver
+from streams.worker.handover import NOTHING, Fetched, HandOver, Overdue
 from streams.worker.lane import Batch, Lane
 from streams.worker.lookups import Lookups, Schemas
 from streams.worker.measures import Measures
@@ -38,8 +38,6 @@ _BEHIND_INTERVAL: Final = 2.0
 events."""
 _HEARTBEAT: Final = 30.0
 """Seconds after which an idle lane commits its position: keeps the broker's time known and the lane's clock durable."""
-_UNKNOWN: Final = -1
-"""Epoch of no fetch."""
 _LAST_COMMIT: Final = 5.0
 """Seconds that a lane which is taken waits for the commit under way."""
 
@@ -62,6 +60,9 @@ class OpenLane:
     clock: int = 0
     given_up: bool = False
     """No longer ours; a commit under way is waited for no more."""
+    seeking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One seek at a time, or the last one asked for would not be the last one done."""
+    overdue: Overdue = field(default_factory=Overdue)
     mending: asyncio.Task[None] | None = None
     """Fetches again what was lost on its way."""
     standing: int | None = None
@@ -101,6 +102,8 @@ class Engine:
         self._kept: dict[int, Kept] = {}
         """Lanes of the last assignment, until the next one says whose they are."""
         self._arrivals = Arrivals()
+        self._seeks = 0
+        """Made so far: the epochs of what was fetched."""
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: Fetcher | None = None
         self.most_pending = max(20_000, settings.max_lane_queue)
@@ -206,10 +209,13 @@ class Engine:
         self._measures.restoring(number, share)
 
     async def _seek(self, number: int, entry: OpenLane) -> None:
-        positions = {(name, number): entry.lane.next[index] for name, index in self._index.items()}
-        epochs = await assert_consumer(self.consumer).seek(positions)
-        entry.epochs = {topic: epochs[topic, number] for topic in self._names}
-        entry.fetches = dict.fromkeys(self._names, 0)
+        async with entry.seeking:
+            positions = {(name, number): entry.lane.next[index] for name, index in self._index.items()}
+            self._seeks += 1
+            # Before it is done: its first fetch may come before the answer.
+            entry.epochs = dict.fromkeys(self._names, self._seeks)
+            entry.fetches = dict.fromkeys(self._names, 0)
+            await assert_consumer(self.consumer).seek(positions, self._seeks)
 
     def _set_ready(self) -> None:
         if self.consumer is not None:
@@ -258,9 +264,7 @@ class Engine:
         if entry is None or entry.epochs.get(topic) != fetched.epoch:
             return
         if fetched.number != entry.fetches[topic] + 1:
-            log.warning("fetch lost on its way, fetching again", lane=number, topic=topic)
-            entry.epochs[topic] = _UNKNOWN
-            entry.mending = asyncio.ensure_future(self._fetch_again(number, entry))
+            self._mend(number, entry, topic)
             return
         entry.fetches[topic] += 1
         index = self._index[topic]
@@ -268,6 +272,21 @@ class Engine:
         if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).pause((topic, number))
+
+    def _mend(self, number: int, entry: OpenLane, topic: str) -> None:
+        if entry.mending is not None and not entry.mending.done():
+            return
+        log.warning("fetch lost on its way, fetching again", lane=number, topic=topic)
+        entry.mending = asyncio.ensure_future(self._fetch_again(number, entry))
+
+    def _look_for_lost(self, now: float) -> None:
+        """Fetches that were handed over and have not come."""
+        for number, entry in self.lanes.items():
+            for topic in self._names:
+                known = self._hand_over(topic, number)
+                came = entry.fetches[topic] if known.epoch == entry.epochs[topic] else known.fetches
+                if entry.overdue.look(topic, known, came, now):
+                    self._mend(number, entry, topic)
 
     def _ends(self, number: int, entry: OpenLane) -> list[int | None]:
         """By topic: what Lane.work wants to know of the partition's end."""
@@ -333,6 +352,7 @@ class Engine:
             if now - measured >= 1.0:
                 measured = now
                 self._agree()
+                self._look_for_lost(now)
                 self._measure()
             await asyncio.sleep(0 if busy else self._ports.idle)
 

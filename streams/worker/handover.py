@@ -18,7 +18,7 @@ class Fetched:
     """One partition's fetch."""
 
     epoch: int
-    """Counts the seeks before it: what was fetched before a seek is recognised later."""
+    """Of the seek before it: what was fetched before a later one is recognised by it."""
     number: int
     """Of the fetches since the seek, from 1: where one is missing, it was lost on its way to the lane."""
     records: list[Any]
@@ -43,6 +43,9 @@ class HandOver:
 
 NOTHING: Final = HandOver(-1, -1, at_end=False, certain=False, asked_at=0.0, lag=0)
 
+_OVERDUE: Final = 10.0
+"""Seconds after which a fetch that was handed over is taken for lost."""
+
 
 class HandOvers:
     """One writer; `known` may be read from any thread."""
@@ -54,15 +57,13 @@ class HandOvers:
         self._fetches: dict[Place, int] = {}
         self._asked: dict[Place, float] = {}
 
-    def sought(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Partitions were sought: the new epoch of each."""
-        epochs = {}
+    def sought(self, places: Iterable[Place], epoch: int) -> None:
+        """Partitions were sought, and what is fetched from here on is of that epoch."""
         for place in places:
-            epochs[place] = self._epochs[place] = self._epochs.get(place, 0) + 1
+            self._epochs[place] = epoch
             self._fetches[place] = 0
             self._asked.pop(place, None)
-        self.known = {place: value for place, value in self.known.items() if place not in epochs}
-        return epochs
+        self.known = {place: value for place, value in self.known.items() if place not in places}
 
     def asked(self, at: float, answered: Iterable[Place]) -> None:
         """The fetch that was sent at `at` (monotonic) has been answered for these partitions."""
@@ -86,3 +87,21 @@ class HandOvers:
             )
             for place, position, stable, high in standing
         }
+
+
+class Overdue:
+    """Notices a fetch that was handed over and does not come: one that no later one of its partition betrays."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def look(self, topic: str, known: HandOver, came: int, now: float) -> bool:
+        """`came`: how many fetches of the epoch that `known` is of have come. True: one has been waited for in vain."""
+        if known.fetches <= came:
+            self._since.pop(topic, None)
+            return False
+        last, since = self._since.get(topic, (-1, now))
+        if last != came:
+            self._since[topic] = came, now
+            return False
+        return now - since > _OVERDUE
