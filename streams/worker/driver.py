@@ -119,14 +119,14 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         self.hand_overs.handed_over(standing)
         return out
 
-    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+    async def seek(self, positions: Mapping[Place, int], epoch: int) -> None:
         """See ports.Fetcher."""
-        return await self.call_thread(self._seek, self._ensure_consumer(), positions)  # type: ignore[no-any-return]
+        await self.call_thread(self._seek, self._ensure_consumer(), positions, epoch)
 
-    async def _seek(self, consumer: Any, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+    async def _seek(self, consumer: Any, positions: Mapping[Place, int], epoch: int) -> None:
         for place, offset in positions.items():
             consumer.seek(aiokafka.TopicPartition(*place), offset)
-        return self.hand_overs.sought(positions)
+        self.hand_overs.sought(positions, epoch)
 
     def partitions(self, topic: str) -> int:
         """How many the topic has, as far as this consumer knows."""
@@ -169,8 +169,8 @@ class LaneConsumer(stock.Consumer):
 
     # Of ports.Fetcher, beside `ready`:
 
-    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
-        return await self._thread.seek(positions)  # type: ignore[no-any-return]
+    async def seek(self, positions: Mapping[Place, int], epoch: int) -> None:
+        await self._thread.seek(positions, epoch)
 
     def hand_over(self, place: Place) -> HandOver:
         return self._thread.hand_overs.known.get(place, NOTHING)  # type: ignore[no-any-return]

@@ -22,7 +22,7 @@ from streams.config import ClockMode, Settings
 from streams.topics import FORWARDS, READ_BY_LANES, Topics
 from streams.worker.arrivals import Arrivals, Standing
 from streams.worker.commit import FENCED, LaneLog, group_metadata
-from streams.worker.handover import NOTHING, Fetched, HandOver
+from streams.worker.handover import NOTHING, Fetched, HandOver, Overdue
 from streams.worker.lane import Batch, Lane
 from streams.worker.lookups import Lookups, Schemas
 from streams.worker.measures import Measures
@@ -59,6 +59,13 @@ class OpenLane:
     positions: dict[str, int] = field(default_factory=dict)
     """As last committed; likewise the clock."""
     clock: int = 0
+    given_up: bool = False
+    """No longer ours; a commit under way is waited for no more."""
+    seeking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One seek at a time, or the last one asked for would not be the last one done."""
+    overdue: Overdue = field(default_factory=Overdue)
+    mending: asyncio.Task[None] | None = None
+    """Fetches again what was lost on its way."""
     standing: int | None = None
     """Offset of the last LanePosition, while every batch that was made is durable."""
 
@@ -98,6 +105,8 @@ class Engine:
         self._halted: dict[int, str] = {}
         """Lanes that wait for another version, and why."""
         self._arrivals = Arrivals()
+        self._seeks = 0
+        """Made so far: the epochs of what was fetched."""
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: Fetcher | None = None
         self.most_pending = max(20_000, settings.max_lane_queue)
@@ -134,19 +143,21 @@ class Engine:
         for task in self._opening.values():
             task.cancel()
         self._opening.clear()
-        for number in sorted(lanes & self.lanes.keys()):
-            await self._drop(number, abort=True)
+        # All at once: where the brokers answer none of them, the group would not wait for one after the other.
+        await asyncio.gather(*(self._drop(number, abort=True) for number in sorted(lanes & self.lanes.keys())))
         if lanes:
             log.info("lanes revoked", lanes=sorted(lanes))
 
     async def reseek(self) -> None:
         """Faust threw away what it had fetched: fetch it again from where each lane stands."""
-        for number, entry in list(self.lanes.items()):
-            try:
-                await self._seek(number, entry)
-            except Exception as error:
-                if self.lanes.get(number) is entry:
-                    await self._lost(number, error)
+        await asyncio.gather(*(self._fetch_again(number, entry) for number, entry in self.lanes.items()))
+
+    async def _fetch_again(self, number: int, entry: OpenLane) -> None:
+        try:
+            await self._seek(number, entry)
+        except Exception as error:
+            if self.lanes.get(number) is entry:
+                await self._lost(number, error)
 
     def _open(self, number: int, generation: int, after: float = 0.0) -> None:
         task = asyncio.ensure_future(self._open_lane(number, generation, after))
@@ -202,10 +213,13 @@ class Engine:
         self._measures.restoring(number, share)
 
     async def _seek(self, number: int, entry: OpenLane) -> None:
-        positions = {(name, number): entry.lane.next[index] for name, index in self._index.items()}
-        epochs = await assert_consumer(self.consumer).seek(positions)
-        entry.epochs = {topic: epochs[topic, number] for topic in self._names}
-        entry.fetches = dict.fromkeys(self._names, 0)
+        async with entry.seeking:
+            positions = {(name, number): entry.lane.next[index] for name, index in self._index.items()}
+            self._seeks += 1
+            # Before it is done: its first fetch may come before the answer.
+            entry.epochs = dict.fromkeys(self._names, self._seeks)
+            entry.fetches = dict.fromkeys(self._names, 0)
+            await assert_consumer(self.consumer).seek(positions, self._seeks)
 
     def _set_ready(self) -> None:
         if self.consumer is not None:
@@ -222,6 +236,7 @@ class Engine:
         entry.paused.clear()
         if entry.commit is not None:
             await asyncio.wait([entry.commit], timeout=_LAST_COMMIT)
+        entry.given_up = True
         told = self._measures.forget(number)
         # What a batch took out of a lane and may not be durable, only a restore knows.
         if abort and self._settings.transactions and entry.standing is not None:
@@ -246,9 +261,14 @@ class Engine:
     # The way of a batch.
 
     def feed(self, topic: str, number: int, fetched: Fetched) -> None:
-        """A fetch of one partition, from the driver. What was fetched before the lane's last seek is dropped."""
+        """A fetch of one partition, from the driver. What was fetched before the lane's last seek is dropped. What comes
+        after a fetch that was lost on its way is dropped as well, and all is fetched again: a lane takes no gap.
+        """
         entry = self.lanes.get(number)
         if entry is None or entry.epochs.get(topic) != fetched.epoch:
+            return
+        if fetched.number != entry.fetches[topic] + 1:
+            self._mend(number, entry, topic)
             return
         entry.fetches[topic] += 1
         index = self._index[topic]
@@ -256,6 +276,21 @@ class Engine:
         if topic not in entry.paused and entry.lane.queues[index].full(self._settings.max_lane_queue):
             entry.paused.add(topic)
             assert_consumer(self.consumer).pause((topic, number))
+
+    def _mend(self, number: int, entry: OpenLane, topic: str) -> None:
+        if entry.mending is not None and not entry.mending.done():
+            return
+        log.warning("fetch lost on its way, fetching again", lane=number, topic=topic)
+        entry.mending = asyncio.ensure_future(self._fetch_again(number, entry))
+
+    def _look_for_lost(self, now: float) -> None:
+        """Fetches that were handed over and have not come."""
+        for number, entry in self.lanes.items():
+            for topic in self._names:
+                known = self._hand_over(topic, number)
+                came = entry.fetches[topic] if known.epoch == entry.epochs[topic] else known.fetches
+                if entry.overdue.look(topic, known, came, now):
+                    self._mend(number, entry, topic)
 
     def _ends(self, number: int, entry: OpenLane) -> list[int | None]:
         """By topic: what Lane.work wants to know of the partition's end."""
@@ -334,6 +369,7 @@ class Engine:
             if now - measured >= 1.0:
                 measured = now
                 self._agree()
+                self._look_for_lost(now)
                 self._measure()
             await asyncio.sleep(0 if busy else self._ports.idle)
 
@@ -381,6 +417,8 @@ class Engine:
                 entry.commit = None
                 await self._lost(number, error)
             return
+        if entry.given_up:
+            return  # whoever has the lane now tells of it
         entry.positions, entry.clock = batch.positions, batch.clock
         entry.committed_at = self._ports.monotonic()
         entry.durable_at = made_at

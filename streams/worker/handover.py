@@ -15,9 +15,12 @@ Place: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One partition's fetch. `epoch` counts the seeks before it: what was fetched before a seek is recognised later."""
+    """One partition's fetch."""
 
     epoch: int
+    """Of the seek before it: what was fetched before a later one is recognised by it."""
+    number: int
+    """Of the fetches since the seek, from 1: where one is missing, it was lost on its way to the lane."""
     records: list[Any]
 
 
@@ -40,6 +43,9 @@ class HandOver:
 
 NOTHING: Final = HandOver(-1, -1, at_end=False, certain=False, asked_at=0.0, lag=0)
 
+_OVERDUE: Final = 10.0
+"""Seconds after which a fetch that was handed over is taken for lost."""
+
 
 class HandOvers:
     """One writer; `known` may be read from any thread."""
@@ -51,15 +57,13 @@ class HandOvers:
         self._fetches: dict[Place, int] = {}
         self._asked: dict[Place, float] = {}
 
-    def sought(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Partitions were sought: the new epoch of each."""
-        epochs = {}
+    def sought(self, places: Iterable[Place], epoch: int) -> None:
+        """Partitions were sought, and what is fetched from here on is of that epoch."""
         for place in places:
-            epochs[place] = self._epochs[place] = self._epochs.get(place, 0) + 1
+            self._epochs[place] = epoch
             self._fetches[place] = 0
             self._asked.pop(place, None)
-        self.known = {place: value for place, value in self.known.items() if place not in epochs}
-        return epochs
+        self.known = {place: value for place, value in self.known.items() if place not in places}
 
     def asked(self, at: float, answered: Iterable[Place]) -> None:
         """The fetch that was sent at `at` (monotonic) has been answered for these partitions."""
@@ -67,8 +71,8 @@ class HandOvers:
 
     def fetched(self, place: Place, records: list[Any]) -> Fetched:
         """Records that are handed over now."""
-        self._fetches[place] = self._fetches.get(place, 0) + 1
-        return Fetched(self._epochs.get(place, 0), records)
+        self._fetches[place] = number = self._fetches.get(place, 0) + 1
+        return Fetched(self._epochs.get(place, 0), number, records)
 
     def handed_over(self, standing: Iterable[tuple[Place, int, int, int]]) -> None:
         """Of every fetched partition: (place, position, last stable offset, high watermark), as last answered."""
@@ -83,3 +87,21 @@ class HandOvers:
             )
             for place, position, stable, high in standing
         }
+
+
+class Overdue:
+    """Notices a fetch that was handed over and does not come: one that no later one of its partition betrays."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def look(self, topic: str, known: HandOver, came: int, now: float) -> bool:
+        """`came`: how many fetches of the epoch that `known` is of have come. True: one has been waited for in vain."""
+        if known.fetches <= came:
+            self._since.pop(topic, None)
+            return False
+        last, since = self._since.get(topic, (-1, now))
+        if last != came:
+            self._since[topic] = came, now
+            return False
+        return now - since > _OVERDUE

@@ -66,8 +66,8 @@ class Fetcher(Protocol):
     ready: frozenset[int]
     """Lanes that are restored: nothing is fetched for others."""
 
-    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
-        """Fetches on from `positions`; the new epoch of each. What is still on its way belongs to an older epoch."""
+    async def seek(self, positions: Mapping[Place, int], epoch: int) -> None:
+        """Fetches on from `positions`: what is fetched there is of that epoch, what is still on its way of an older one."""
         ...
 
     def hand_over(self, place: Place) -> HandOver:

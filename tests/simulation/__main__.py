@@ -15,6 +15,8 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from tests.simulation.judging import problems
 from tests.simulation.world import World
@@ -66,7 +68,9 @@ def main(
         seeds = 1
     else:
         failed, told = {}, Counter()
-        for found, happened in _all(range(start, start + seeds), jobs):
+        parts = _all(range(start, start + seeds), jobs)
+        shown = track(parts, "simulating", -(-seeds // _AT_ONCE), console=Console(stderr=True), transient=True)
+        for found, happened in shown:
             failed |= found
             told += happened
             for number, wrong in found.items():

@@ -48,14 +48,17 @@ class Fetcher:
         self._lanes: set[int] = set()
         self._under_way: deque[tuple[Place, Fetched]] = deque()
         self._feeding = False
+        self._loses = random.choice((0.0, 0.0, 0.0, 0.03))
+        """How often a fetch does not reach its lane."""
         self._engine: Engine | None = None
 
     # ports.Fetcher
 
-    async def seek(self, positions: Mapping[Place, int]) -> Mapping[Place, int]:
+    async def seek(self, positions: Mapping[Place, int], epoch: int) -> None:
         await asyncio.sleep(self._random.uniform(0, 0.02))
         self._positions.update(positions)
-        return self._hand_overs.sought(positions)
+        self._hand_overs.sought(positions, epoch)
+        await asyncio.sleep(self._random.choice((0, 0, 0.2)))  # the answer's way: fetches may be faster
 
     def hand_over(self, place: Place) -> HandOver:
         return self._hand_overs.known.get(place, NOTHING)
@@ -164,5 +167,7 @@ class Fetcher:
         self._feeding = False
         while self._under_way:
             place, fetched = self._under_way.popleft()
-            if self._engine is not None:
+            if self._random.random() < self._loses:
+                self._told["fetches lost on their way"] += 1
+            elif self._engine is not None:
                 self._engine.feed(place[0], place[1], fetched)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
@@ -44,6 +45,8 @@ class Loop:
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
         self._tasks: list[asyncio.Task[Any]] = []
+        self.unheard: list[str] = []
+        """Exceptions that ended tasks."""
         self.handled = 0
         """Callbacks that were run."""
 
@@ -62,7 +65,9 @@ class Loop:
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Futures whose outcome nobody looks at are no news here."""
+        """A task that failed and nobody looked. Other futures whose outcome nobody looks at are no news here."""
+        if context["message"].startswith("Task exception"):
+            self.unheard.append("".join(traceback.format_exception(context["exception"])))
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self._self)

@@ -132,8 +132,22 @@ def takes_what_was_asked_before_a_seek(patch: pytest.MonkeyPatch) -> None:
 
     def wrong(self: Engine, topic: str, number: int, fetched: Any) -> None:
         entry = self.lanes.get(number)
-        epoch = fetched.epoch if entry is None else entry.epochs.get(topic, fetched.epoch)
-        right(self, topic, number, dataclasses.replace(fetched, epoch=epoch))
+        if entry is not None:
+            # Its number would tell as well.
+            fetched = dataclasses.replace(fetched, epoch=entry.epochs[topic], number=entry.fetches[topic] + 1)
+        right(self, topic, number, fetched)
+
+    patch.setattr(Engine, "feed", wrong)
+
+
+def takes_what_comes_after_a_gap(patch: pytest.MonkeyPatch) -> None:
+    """A fetch that was lost on its way to the lane is not missed."""
+    right = Engine.feed
+
+    def wrong(self: Engine, topic: str, number: int, fetched: Any) -> None:
+        entry = self.lanes.get(number)
+        counted = fetched.number if entry is None else entry.fetches.get(topic, 0) + 1
+        right(self, topic, number, dataclasses.replace(fetched, number=counted))
 
     patch.setattr(Engine, "feed", wrong)
 
@@ -151,5 +165,5 @@ def a_failed_insert_is_taken_for_done(patch: pytest.MonkeyPatch) -> None:
 MUTANTS: Final[Sequence[Mutant]] = (
     positions_before_outputs, states_after_positions, no_fencing, clock_before_restore, no_dedup, end_before_its_records,
     restores_what_was_aborted, restores_before_fencing, keeps_without_asking, goes_on_after_a_failure,
-    takes_what_was_asked_before_a_seek, a_failed_insert_is_taken_for_done,
+    takes_what_was_asked_before_a_seek, takes_what_comes_after_a_gap, a_failed_insert_is_taken_for_done,
 )  # fmt: skip

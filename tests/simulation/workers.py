@@ -68,7 +68,10 @@ class Silent(Measures):
 
     def committed(self, number: int, batch: Batch, seconds: float) -> None:
         self._counts["commits"] += 1
-        self._told[number] = Counter(batch.counters)
+        before, self._told[number] = self._told[number], Counter(batch.counters)
+        back = [key for key, count in before.items() if key != "overdue" and count > batch.counters.get(key, 0)]
+        if back:
+            raise AssertionError(f"counters go back, so some would be told twice: {back}")
 
     def lane(self, number: int, lane: Lane, lag: dict[str, int], broker_now: int | None) -> None: ...
 

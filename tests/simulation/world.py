@@ -107,6 +107,7 @@ class World:
             finally:
                 self._outcome.callbacks = self._loop.handled
                 self._loop.close()
+                self._outcome.problems += [f"a task failed unheard: {one}" for one in self._loop.unheard]
         self._outcome.received, self._outcome.strays = self._upstream.received, self._upstream.strays
         self._outcome.stored = self._store.stored()
         self._outcome.read(self._broker)
