@@ -40,6 +40,8 @@ _TOO_LARGE: Final = (
     f"the lead's state has more than {_MOST_BYTES} bytes, so many events name it: nobody is that busy; look for a producer "
     "that gives one lead_id to many",
 )
+_RECKONED: Final = 300
+"""Bytes, packed, that a fact, a statement or an empty lead counts for in `pending_bytes`."""
 _ALWAYS_TAKEN: Final = frozenset({"LeadErasureRequested", "LeadErased"})
 
 
@@ -93,6 +95,9 @@ class LaneFold:
         self._live: dict[str, Memory] = {}
         """Unpacked leads, the least recently touched first; those that are not written yet, and a few more."""
         self._changed: set[str] = set()
+        self.pending_bytes = 0
+        """Packed size of what was unpacked, folded and said since `changed` was called: what has to be written before it can
+        be let go of. In memory it takes about seven times as much."""
         self._due: list[tuple[int, str]] = []
         self._scheduled: dict[str, int] = {}
         self._clock = 0
@@ -131,6 +136,7 @@ class LaneFold:
         memory = self._live.pop(lead_id, None)
         if memory is None:
             memory = self._kept(lead_id) or self._kept(self._erased.name(lead_id)) or Memory()
+            self.pending_bytes += self._size(lead_id) + _RECKONED
         self._live[lead_id] = memory
         return memory
 
@@ -204,6 +210,8 @@ class LaneFold:
             if overdue or memory.announced:
                 counters["overdue"] += ladder.overdue(memory) - overdue
             self._changed.add(lead_id)
+            said = 1 + len(outcome.transitions) + len(outcome.instances) + len(outcome.passed_on)
+            self.pending_bytes += said * _RECKONED
             if outcome.transitions or outcome.instances:
                 self._tell(lead_id, outcome)
             if outcome.passed_on:
@@ -300,6 +308,7 @@ class LaneFold:
             self._packed[name] = record["fold"]
             records.append((name, record))
         self._changed.clear()
+        self.pending_bytes = 0
         self._forget()
         return records
 

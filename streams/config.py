@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     transaction_timeout: float = Field(default=20.0, ge=1)
     max_lane_queue: int = Field(default=20_000, ge=100)
     """Records a lane holds per topic before it pauses that partition."""
+    max_pending_bytes: int = Field(default=48 * 1024 * 1024, ge=65_536)
+    """Packed bytes of leads that a worker holds unpacked until they are committed; in memory seven times as much."""
     max_record_bytes: int = Field(default=1_048_576, ge=1024)
     """A larger input record goes to dead letters."""
     transactions: bool = True

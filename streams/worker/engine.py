@@ -109,8 +109,8 @@ class Engine:
         """Made so far: the epochs of what was fetched."""
         self.lanes: dict[int, OpenLane] = {}
         self.consumer: Fetcher | None = None
-        self.most_pending = max(20_000, settings.max_lane_queue)
-        """Records a lane may have folded beyond its last commit before it stops to wait for the commit."""
+        self.most_pending = settings.max_pending_bytes
+        """Of LaneFold.pending_bytes, all lanes together: a lane that has had its share stops to wait for its commit."""
 
     def _agree(self) -> None:
         """From here on the latest versions hold. What was pinned stays pinned: versions are only ever added."""
@@ -375,7 +375,7 @@ class Engine:
 
     def _work(self, number: int, entry: OpenLane) -> int:
         lane = entry.lane
-        if lane.uncommitted > self.most_pending:
+        if self._is_full(lane):
             return 0
         if self._lookups.lacks(lane.unknown_schemas()):
             return 0
@@ -384,6 +384,10 @@ class Engine:
         if done:
             self._measures.folded(self._ports.monotonic() - started)
         return done
+
+    def _is_full(self, lane: Lane) -> bool:
+        """Whether the lane has folded as much beyond its last commit as it may hold."""
+        return lane.fold.pending_bytes * len(self.lanes) > self.most_pending
 
     def _resume(self, number: int, entry: OpenLane) -> None:
         for topic in list(entry.paused):
@@ -399,6 +403,8 @@ class Engine:
         interval = self._settings.commit_interval
         if since >= interval and sum(self._lag(number, entry).values()) > _BEHIND:
             interval = max(interval, _BEHIND_INTERVAL)
+        if self._is_full(entry.lane):
+            interval = 0.0
         if claims or (entry.lane.dirty and since >= interval) or since >= _HEARTBEAT:
             made_at = self._ports.monotonic()
             batch = entry.lane.batch()

@@ -145,8 +145,6 @@ class Lane:
         """Facts of other lanes' leads, to be passed on."""
         self.dirty = position is None
         """Something has to be committed."""
-        self.uncommitted = 0
-        """Records folded since the last batch was made."""
 
     def add(self, topic: int, records: Sequence[Record]) -> None:
         """Takes what was fetched of READ_BY_LANES[topic], in offset order; what was taken before is passed over."""
@@ -218,7 +216,6 @@ class Lane:
         self.fold.advance(self.clock.now)
         if done or fired:
             self.dirty = True
-            self.uncommitted += done
         return done
 
     def _take_forwards(self) -> int:
@@ -308,7 +305,6 @@ class Lane:
         self._letter_bytes = 0
         self._strays = []
         self.dirty = False
-        self.uncommitted = 0
         return Batch(messages, positions, self.clock.now, counters)
 
     def _forward(self, item: PassedOn) -> bytes:

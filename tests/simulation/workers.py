@@ -139,7 +139,7 @@ class Worker:
             settings, Given(agreements), registry, ENCODER, decoder(), ports=ports, measures=Silent(told)
         )
         self.engine.consumer = self.fetcher
-        self.engine.most_pending = random.choice((4, 20_000))
+        self.engine.most_pending = random.choice((10_000, settings.max_pending_bytes))
         for life in (
             self.engine.run(),
             self.fetcher.run(self.engine),
