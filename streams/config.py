@@ -104,6 +104,8 @@ class Settings(BaseSettings):
 
     sink_batch_rows: int = Field(default=50_000, ge=1)
     sink_interval: float = Field(default=0.5, gt=0)
+    rollup_interval: float = Field(default=2.0, ge=0)
+    """Seconds from one rollup of the KPI tables to the next; 0: this sink makes none."""
 
     bind: str = "127.0.0.1"
     """Address that /metrics and /status listen on."""

@@ -117,3 +117,25 @@ SINK_ERRORS: Final = Counter(
     "baton_sink_errors_total",
     "Inserts that failed and are tried again. Rising: the store is away or refuses; see the sink's log.",
 )
+ROLLED_LEADS: Final = Counter(
+    "baton_rolled_leads_total",
+    "Leads whose KPI rows were rolled up anew.",
+)
+ROLLUP_SECONDS: Final = Histogram(
+    "baton_rollup_seconds",
+    "Time of one rollup.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600),
+)
+ROLLUP_AGE: Final = Gauge(
+    "baton_rollup_age_seconds",
+    "Age of the oldest change that is not rolled up. Growing: quantiles and KPIs of the archive grow old.",
+)
+ROLLUP_ERRORS: Final = Counter(
+    "baton_rollup_errors_total",
+    "Rollups that the store refused; they are tried again. Rising: see the sink's log.",
+)
+ROLLUP_DRIFT: Final = Gauge(
+    "baton_rollup_drift_rows",
+    "Rows in which a rollup and the tables it is made of differ, of a sample of leads, by table. Anything but 0 is a defect.",
+    ["table"],
+)

@@ -29,3 +29,29 @@ def register(app: typer.Typer) -> None:
         )  # fmt: skip
         log.configure(json=settings.log_json)
         run(settings, port_file)
+
+    @app.command()
+    def rollup(
+        check: Annotated[bool, typer.Option(help="Change nothing: look for rows that differ, in all leads.")] = False,
+        rebuild: Annotated[bool, typer.Option(help="Look at all leads again, not only at those that changed.")] = False,
+        store_url: Annotated[str | None, typer.Option(help="ClickHouse over HTTP(S).")] = None,
+    ) -> None:
+        """Rolls up the KPI tables, as the sink does all the time; or proves that they are right."""
+        from streams import config
+        from streams.errors import BatonError
+        from streams.store.client import connect
+        from streams.store.reconcile import Reconciliation
+        from streams.store.rollup import Rollups
+
+        settings = config.load(store_url=store_url)
+        with connect(settings) as client:
+            if check:
+                differing = Reconciliation(client, settings.store_url).differing()
+                for table, rows in differing.items():
+                    typer.echo(f"counted_{table}: {rows} rows differ")
+                if any(differing.values()):
+                    raise BatonError("rollups differ from what they are made of: `baton rollup --rebuild` mends them")
+                return
+            rollups = Rollups(client, settings.store_url)
+            leads = rollups.rebuild() if rebuild else rollups.roll()
+            typer.echo("another process is at it" if leads is None else f"{leads} leads rolled up")

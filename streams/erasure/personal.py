@@ -35,7 +35,11 @@ class Personal(NamedTuple):
     """Condition of the rows that may stay: marks that hold the lead id and nothing else."""
 
 
-PERSONAL: Final[Mapping[str, Personal]] = {"leads": Personal("lead_id", "deleted")}
+PERSONAL: Final[Mapping[str, Personal]] = {
+    "leads": Personal("lead_id", "deleted"),
+    # Rolled up from it.
+    "counted_journeys": Personal("lead_id", "false"),
+}
 """Table -> which of its rows go when their lead is erased."""
 
 _PLACE: Final = "topic_id partition offset version deleted"
@@ -82,6 +86,58 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "agreement_versions": {
         Kind.RECORD: "agreement_version effective_from published_at checksum text zone base_currency rates goals "
         + _PLACE,
+    },
+    "changed_leads": {
+        Kind.PSEUDONYM: "lead_id",
+        Kind.RECORD: "changed_at told_in topic_id partition offset",
+    },
+    "rolling": {Kind.PSEUDONYM: "lead_id story_id", Kind.RECORD: "number is_changed"},
+    "rollups": {Kind.PSEUDONYM: "bounds", Kind.RECORD: "number upto owner everything is_done written_at"},
+    "counted_merges": {Kind.PSEUDONYM: "lead_id into", Kind.RECORD: "sign"},
+    "counted_journeys": {
+        Kind.PROFILE: "cycle is_current source campaign team lead_team lead_stage reached inquiry_at mql_at sal_at sql_at "
+        "opportunity_at won_at lost_at hand_raised_at routing_ms routing_bucket rep_ms rep_bucket since_ms since_bucket",
+        Kind.PSEUDONYM: "lead_id",
+        Kind.RECORD: "sign",
+    },
+    "counted_clocks": {
+        Kind.PSEUDONYM: "lead_id instance_id",
+        Kind.STORY: "policy verdict source deadline deadline_day breached_at is_raise response_ms response_bucket open_ms "
+        "open_bucket",
+        Kind.STAFF: "team",
+        Kind.RECORD: "lane sign",
+    },
+    "counted_stays": {
+        Kind.PSEUDONYM: "lead_id transition_id",
+        Kind.STORY: "stage source entered_at left_at is_implied took_ms took_bucket reason is_rejection "
+        "first_rejected_mql_at requalified_at won_at",
+        Kind.STAFF: "team",
+        Kind.RECORD: "sign",
+    },
+    "counted_touches": {
+        Kind.PSEUDONYM: "lead_id event_id",
+        Kind.STORY: "source_system at channel direction origin actor outcome campaign collateral_id",
+        Kind.RECORD: "sign",
+    },
+    "counted_deals": {
+        Kind.PSEUDONYM: "opportunity_id lead_id contact_roles",
+        Kind.STORY: "source status opened_at closed_at amount_minor told_currency captured_at",
+        Kind.STAFF: "owner",
+        Kind.RECORD: "sign",
+    },
+    "counted_entered": {
+        Kind.PSEUDONYM: "lead_id",
+        Kind.STORY: "event_type source_system entered_by",
+        Kind.RECORD: "sign",
+    },
+    "counted_fields": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "field completed_by", Kind.RECORD: "sign"},
+    "counted_known": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "source fields", Kind.RECORD: "sign"},
+    "counted_mqls": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "cycle source mql_at touched_ms", Kind.RECORD: "sign"},
+    "counted_moves": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "stage channel origin lag_days", Kind.RECORD: "sign"},
+    "counted_shows": {
+        Kind.PSEUDONYM: "lead_id",
+        Kind.STORY: "cycle collateral_id mql_at shown_at opportunity_at",
+        Kind.RECORD: "sign",
     },
     "lanes": {Kind.RECORD: f"lane clock positions reached counters worker_version {_PLACE}"},
     "output_topics": {Kind.RECORD: "name topic_id generation first_seen_at"},

@@ -13,6 +13,7 @@ from streams import web
 from streams.config import Settings
 from streams.errors import UnavailableError
 from streams.registry import Registry
+from streams.sink.roller import Roller
 from streams.sink.sink import Sink
 from streams.store.migrations import Migrator
 from streams.topic_admin import ensure_topics
@@ -38,12 +39,17 @@ def run(settings: Settings, port_file: Path | None) -> None:
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)
     with Registry(settings.registry_url, patience=0) as registry:  # the sink itself waits for it
-        sink = Sink(settings, registry)
+        roller = Roller(settings) if settings.rollup_interval else None
+        sink = Sink(settings, registry, roller)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: sink.stop())
         server = web.serve(sink.status, settings.bind, settings.metrics_port)
         web.write_port_file(port_file, {"port": server.port})
+        if roller is not None:
+            roller.start()
         try:
             sink.run()
         finally:
+            if roller is not None:
+                roller.stop()
             server.stop()

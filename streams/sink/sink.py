@@ -29,6 +29,7 @@ from streams.sink.batch import TABLES, Partition, Reader, Schemas
 from streams.sink.direct import Direct
 from streams.sink.flight import Abandoned, Flight, Patience, Remade
 from streams.sink.origins import identities
+from streams.sink.roller import Roller
 from streams.sink.writer import MOST_ROWS, Writer
 from streams.topics import STORED, Topics
 
@@ -54,8 +55,10 @@ _LANDING: Final = 3.0
 class Sink:
     """`run` in one thread; `status` and `stop` from any."""
 
-    def __init__(self, settings: Settings, schemas: Schemas) -> None:
+    def __init__(self, settings: Settings, schemas: Schemas, roller: Roller | None = None) -> None:
+        """`roller`: is told what has landed, and is waited for before all counts as caught up."""
         self._settings = settings
+        self._roller = roller
         self._topics = Topics(settings.topic_prefix)
         self._reader = Reader(schemas)
         self._direct = Direct(schemas, MOST_ROWS)
@@ -106,7 +109,9 @@ class Sink:
             "pid": os.getpid(),
             "ready": bool(positions),
             "partitions": partitions,
-            "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()),
+            "caught_up": bool(partitions)
+            and all(partition["at_end"] for partition in partitions.values())
+            and (self._roller is None or self._roller.current),
             "rows": dict(self._writer.inserted),
             "refused": self._refused,
             "waits_for": self._patience.cause,
@@ -330,6 +335,8 @@ class Sink:
         if self._paused:
             self._consumer.resume([TopicPartition(*place) for place in self._partitions])
             self._paused = False
+        if self._roller is not None:
+            self._roller.landed()
         self._tell_lag()
         self._consumer.commit(offsets=offsets, asynchronous=True)
 

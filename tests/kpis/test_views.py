@@ -8,10 +8,12 @@ import pytest
 
 from streams.config import Settings
 from streams.store.client import Client
+from streams.store.reconcile import Reconciliation
+from streams.store.rollup import TABLES, Rollups
 from tests.kpis.data import generated, imported
 from tests.kpis.fill import fill, merge_parts
 from tests.kpis.known import Known
-from tests.kpis.views import CHECKS, MODELS, wrong
+from tests.kpis.views import AT_ONCE, CHECKS, MODELS, wrong
 from tests.publishing.support import DATA
 from tests.store.fixtures import client, embedded_store_url, store
 
@@ -22,11 +24,16 @@ __all__ = ["client", "embedded_store_url", "store"]
 def test_every_view_on_generated_histories(store: Settings, client: Client) -> None:
     world = generated(200)
     known = Known(world)
-    fill(client, world)
+    rollups = Rollups(client, store.store_url)
+    fill(client, world, between=rollups.roll)
+    for name in AT_ONCE:
+        assert (found := wrong(client, known, name)) is None, f"not rolled up: {found}"
+    rollups.roll()
     for moment in ("before", "after"):
         problems = [found for name in CHECKS if (found := wrong(client, known, name)) is not None]
         assert not problems, f"{moment}:\n" + "\n".join(problems)
         merge_parts(client)
+    assert Reconciliation(client, store.store_url).differing() == dict.fromkeys(TABLES, 0)
     won = sum(deal.status == "won" for deal in known.deals)
     for model in MODELS:
         sums = client.query(
@@ -45,6 +52,7 @@ def test_every_view_on_real_files(store: Settings, client: Client, name: str) ->
     world = imported(path, 300)
     known = Known(world)
     fill(client, world)
+    Rollups(client, store.store_url).roll()
     for _ in range(2):
         problems = [found for check in CHECKS if (found := wrong(client, known, check)) is not None]
         assert not problems, "\n".join(problems)

@@ -142,6 +142,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
 }
 """Name -> (what is selected, what must come)."""
+AT_ONCE: Final = ("disposition", "rejections", "conversion", "flow", "stage_balance", "velocity", "recycle_yield")
+"""Those that add what has changed since the last rollup."""
 
 
 def _close(one: Any, other: Any, relative: float) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from streams.config import Settings
 from streams.store.client import Client
+from streams.store.rollup import Rollups
 from streams.topics import END_OF_INPUT_KEY
 from tests.sink.support import START, Worker, caught_up, complete, letter, rows, running
 
@@ -94,6 +95,7 @@ def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -
     )
     with running(settings) as sink:
         caught_up(sink, worker)
+    Rollups(client, settings.store_url).roll()
     assert rows(client, "SELECT count() FROM events") == [(5,)]
     assert rows(client, "SELECT event_id, outcome FROM touches") == [("kept", "connected")]
 

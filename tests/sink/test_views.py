@@ -8,6 +8,7 @@ import pytest
 
 from streams.config import Settings
 from streams.store.client import Client
+from streams.store.rollup import Rollups
 from tests.sink.support import (
     DAY,
     START,
@@ -60,6 +61,7 @@ def world(settings: Settings, worker: Worker, client: Client) -> Client:
     worker.write("LanePosition", position(0, START + 2 * DAY))
     with running(settings) as sink:
         caught_up(sink, worker)
+    Rollups(client, settings.store_url).roll()
     return client
 
 

@@ -12,3 +12,16 @@ CREATE ROW POLICY OR REPLACE baton_team ON lead_transitions
 CREATE ROW POLICY OR REPLACE baton_team ON sla_instances
     USING has(splitByChar(',', getSetting('SQL_baton_teams')), ifNull(team, '')) AND ifNull(team, '') != ''
     TO baton_bi_team;
+-- What is rolled up from them.
+CREATE ROW POLICY OR REPLACE baton_everyone ON counted_journeys USING 1 TO ALL EXCEPT baton_bi_team;
+CREATE ROW POLICY OR REPLACE baton_everyone ON counted_stays USING 1 TO ALL EXCEPT baton_bi_team;
+CREATE ROW POLICY OR REPLACE baton_everyone ON counted_clocks USING 1 TO ALL EXCEPT baton_bi_team;
+CREATE ROW POLICY OR REPLACE baton_team ON counted_journeys
+    USING has(splitByChar(',', getSetting('SQL_baton_teams')), lead_team) AND lead_team != '(none)'
+    TO baton_bi_team;
+CREATE ROW POLICY OR REPLACE baton_team ON counted_stays
+    USING has(splitByChar(',', getSetting('SQL_baton_teams')), team) AND team != '(none)'
+    TO baton_bi_team;
+CREATE ROW POLICY OR REPLACE baton_team ON counted_clocks
+    USING has(splitByChar(',', getSetting('SQL_baton_teams')), team) AND team != '(none)'
+    TO baton_bi_team;

@@ -3,13 +3,7 @@
 DROP VIEW IF EXISTS goals;
 DROP VIEW IF EXISTS campaign_costs;
 DROP VIEW IF EXISTS campaigns;
-DROP VIEW IF EXISTS opportunities;
 DROP VIEW IF EXISTS agreed_rates;
-DROP VIEW IF EXISTS touches;
-DROP VIEW IF EXISTS facts;
-DROP VIEW IF EXISTS twins;
-DROP VIEW IF EXISTS withdrawals;
-DROP VIEW IF EXISTS survivors;
 DROP VIEW IF EXISTS as_of;
 DROP TABLE IF EXISTS agreement_versions;
 DROP TABLE IF EXISTS campaign_events;

@@ -1,0 +1,824 @@
+-- Rollups: what the KPI views read instead of going through all transitions and the whole archive for each question.
+--
+-- A table counted_… holds one row for each thing that counts, with a sign: a row that turns out different is taken back by the
+-- same row with sign -1, and the new one is added. So sums of `sign` are right at any time, without FINAL and without
+-- waiting for merges, and the totals that PROJECTIONs keep with every part are right, too.
+--
+-- How it stays exact. Each view …_now says, for the leads it is asked for, what their rows are: from the tables of 0001 and
+-- 0002, which hold what the worker told. Each view …_changes is …_now less what counted_… holds: what is missing to make
+-- them equal. `baton sink` inserts …_changes of the leads that have changed, every few seconds; inserting it again changes
+-- nothing, for there is no difference any more. Which leads have changed is written into changed_leads by materialized
+-- views, with the inserts themselves.
+--   KPIs that count leads, clocks and stays add to counted_… what has changed since: they say the same whether or not it is
+--   rolled up. Quantiles, and what is read from the archive (touches, deals, entered, fields, known, mqls, moves, shows), are
+--   those of the last rollup: a quantile cannot be added to, and whose story an event is part of takes several steps to find.
+--
+--   engine       CollapsingMergeTree: of the rows under one key a merge, and an insert, leaves the last that holds. It goes by
+--                their order: what takes a row back has to be inserted before what takes its place.
+--   sort key     the lead first: taking a lead's rows back looks them up by lead; small granules (512 rows) make that cheap.
+--   projections  with GROUP BY: totals, a few thousand rows for each part, for what a board asks; with ORDER BY: rows in the
+--                order in which few of them are looked up, such as those of one bucket of durations or of one day.
+--   buckets      of a duration: floor(64 * log2(ms + 1)). A quantile is exact: totals by bucket say in which bucket the
+--                rank lies, and of that one alone the rows are looked at.
+
+CREATE TABLE IF NOT EXISTS changed_leads
+(
+    lead_id String COMMENT 'The lead',
+    changed_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'The store''s time when it was written',
+    told_in LowCardinality(String) COMMENT 'Table that the row was inserted into',
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the topic that it came from',
+    partition UInt32 COMMENT 'Partition of it',
+    offset Int64 COMMENT 'Highest offset of the insert'
+)
+ENGINE = MergeTree
+PARTITION BY toStartOfHour(changed_at)
+ORDER BY lead_id
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 1000
+COMMENT 'Leads of which something was inserted, and when. Hours that are rolled up are dropped after a day';
+
+CREATE TABLE IF NOT EXISTS rollups
+(
+    number UInt64 COMMENT 'Counts them, from 1',
+    upto DateTime64(3, 'UTC') COMMENT 'What was marked as changed up to here is rolled up',
+    owner String COMMENT 'Who does it, or has done it',
+    everything Bool COMMENT 'All leads are looked at, changed or not',
+    bounds Array(String) COMMENT 'Last leads of its shares, but for the last share',
+    is_done Bool COMMENT 'False: under way, or broken off',
+    written_at DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'The store''s time when it was written'
+)
+ENGINE = ReplacingMergeTree(is_done)
+ORDER BY number
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'How far changes are rolled up. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS rolling
+(
+    number UInt64 COMMENT 'A share of a rollup under way',
+    lead_id String COMMENT 'A lead',
+    is_changed Bool COMMENT 'Its rows are made anew',
+    story_id String COMMENT 'What is told of it counts for this lead; empty: for none'
+)
+ENGINE = MergeTree
+PARTITION BY number
+ORDER BY lead_id
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Leads whose stories are being rolled up: those that have changed, those that these are part of by now, and all that are part of those';
+
+CREATE TABLE IF NOT EXISTS counted_merges
+(
+    lead_id String COMMENT 'A merged lead',
+    into String COMMENT 'The lead that it was merged into',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Merged leads, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_journeys
+(
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Cycle; 0: the lead has none yet',
+    is_current Bool COMMENT 'The lead''s last cycle: the row that stands for the lead itself',
+    source LowCardinality(String) COMMENT 'The lead''s source; (none)',
+    campaign LowCardinality(Nullable(String)) COMMENT 'The lead''s campaign',
+    team LowCardinality(String) COMMENT 'Last team in the cycle; (none)',
+    lead_team LowCardinality(String) COMMENT 'The lead''s team now; (none)',
+    lead_stage LowCardinality(String) COMMENT 'Stage of the lead now',
+    reached UInt16 COMMENT 'In the row that stands for the lead: stages it ever entered, a bit each: inquiry 1, mql 2, sal 4, sql 8, opportunity 16, won 32, lost 64',
+    inquiry_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    mql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    sal_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    sql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    opportunity_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    won_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    lost_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
+    hand_raised_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First hand-raise of the cycle',
+    routing_ms Nullable(Int64) COMMENT 'From the hand-raise to the first assignment to a person, milliseconds; NULL: none after it',
+    routing_bucket Int16 COMMENT 'Bucket of routing_ms; -1: NULL',
+    rep_ms Nullable(Int64) COMMENT 'From that assignment to the first response evidence, milliseconds; NULL: none after it',
+    rep_bucket Int16 COMMENT 'Bucket of rep_ms; -1: NULL',
+    since_ms Int64 COMMENT 'When the stage was entered where the lead stands, as minus UTC milliseconds: the older, the larger',
+    since_bucket Int32 COMMENT 'Its day',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION standing (SELECT is_current, source, lead_stage, reached, sum(sign) GROUP BY is_current, source, lead_stage, reached),
+    PROJECTION routed (SELECT hand_raised_at IS NOT NULL, team, routing_bucket, sum(sign) GROUP BY hand_raised_at IS NOT NULL, team, routing_bucket),
+    PROJECTION answered (SELECT hand_raised_at IS NOT NULL, team, rep_bucket, sum(sign) GROUP BY hand_raised_at IS NOT NULL, team, rep_bucket),
+    PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, cycle)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Journeys of the leads that count, one row for each cycle, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_clocks
+(
+    lead_id String COMMENT 'The lead',
+    instance_id String COMMENT 'The clock',
+    policy LowCardinality(String) COMMENT 'Policy',
+    verdict LowCardinality(String) COMMENT 'Verdict',
+    source LowCardinality(String) COMMENT 'The lead''s source; (none)',
+    team LowCardinality(String) COMMENT 'Team when it started; (none)',
+    lane UInt32 COMMENT 'Lane, whose clock says what is due',
+    deadline DateTime64(3, 'UTC') COMMENT 'Deadline',
+    deadline_day Date COMMENT 'Its UTC day',
+    breached_at Nullable(DateTime64(3, 'UTC')) COMMENT 'The deadline, once it passed without satisfaction',
+    is_raise Bool COMMENT 'A first_response clock that a hand-raise started',
+    response_ms Nullable(Int64) COMMENT 'Of such a one: wall time to the response, milliseconds; NULL: none',
+    response_bucket Int16 COMMENT 'Bucket of response_ms; -1: NULL',
+    open_ms Nullable(Int64) COMMENT 'Likewise, open time of the calendar',
+    open_bucket Int16 COMMENT 'Bucket of open_ms; -1: NULL',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION verdicts (SELECT policy, source, verdict, lane, sum(sign) GROUP BY policy, source, verdict, lane),
+    PROJECTION days (SELECT verdict, policy, source, deadline_day, sum(sign) GROUP BY verdict, policy, source, deadline_day),
+    PROJECTION deadlines (SELECT verdict, policy, source, deadline_day, deadline, lane, sign ORDER BY verdict, policy, source, deadline_day),
+    PROJECTION breaches (SELECT breached_at, policy, team, verdict, sign ORDER BY breached_at),
+    PROJECTION responses (SELECT is_raise, source, response_bucket, sum(sign) GROUP BY is_raise, source, response_bucket),
+    PROJECTION opens (SELECT is_raise, source, open_bucket, sum(sign) GROUP BY is_raise, source, open_bucket),
+    PROJECTION by_response (SELECT is_raise, source, response_bucket, response_ms, sign ORDER BY is_raise, source, response_bucket),
+    PROJECTION by_open (SELECT is_raise, source, open_bucket, open_ms, sign ORDER BY is_raise, source, open_bucket)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, instance_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'SLA clocks of the leads that count, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_stays
+(
+    lead_id String COMMENT 'The lead',
+    transition_id String COMMENT 'The entry',
+    stage LowCardinality(String) COMMENT 'Stage entered',
+    source LowCardinality(String) COMMENT 'The lead''s source now; (none)',
+    team LowCardinality(String) COMMENT 'Last team in the cycle of the entry; (none)',
+    entered_at DateTime64(3, 'UTC') COMMENT 'When it was entered',
+    left_at Nullable(DateTime64(3, 'UTC')) COMMENT 'When the next one was entered; NULL: still there',
+    is_implied Bool COMMENT 'Entered only because a later stage was',
+    took_ms Nullable(Int64) COMMENT 'left_at - entered_at, milliseconds',
+    took_bucket Int16 COMMENT 'Bucket of took_ms; -1: NULL',
+    reason LowCardinality(String) COMMENT 'Reason given; (none)',
+    is_rejection Bool COMMENT 'LeadRejected caused it',
+    first_rejected_mql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of the first rejection of a cycle that never entered sal: when mql was entered',
+    requalified_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of an entry of recycled: the next entry of mql',
+    won_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of an entry of recycled: the next entry of won',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION times (SELECT stage, source, is_implied, took_bucket, sum(sign) GROUP BY stage, source, is_implied, took_bucket),
+    PROJECTION by_time (SELECT stage, source, is_implied, took_bucket, took_ms, sign ORDER BY stage, source, is_implied, took_bucket),
+    PROJECTION entries (SELECT toDate(entered_at), stage, sum(sign) GROUP BY toDate(entered_at), stage),
+    PROJECTION by_entry (SELECT entered_at, stage, sign ORDER BY entered_at),
+    PROJECTION exits (SELECT toDate(left_at), stage, sum(sign) GROUP BY toDate(left_at), stage),
+    PROJECTION by_exit (SELECT left_at, stage, sign ORDER BY left_at),
+    PROJECTION rejections (SELECT is_rejection, source, reason, sum(sign) GROUP BY is_rejection, source, reason)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, transition_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Stays in stages of the leads that count, one row for each entry, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_touches
+(
+    lead_id String COMMENT 'The lead; of a merged one its survivor',
+    source_system LowCardinality(String) COMMENT 'The system that says so',
+    event_id String COMMENT 'Its identity there',
+    at DateTime64(3, 'UTC') COMMENT 'effective_at',
+    channel LowCardinality(String) COMMENT 'call, email, sms, meeting, chat, social, web, event, ad',
+    direction LowCardinality(String) COMMENT 'inbound or outbound',
+    origin LowCardinality(String) COMMENT 'marketing or sales',
+    actor LowCardinality(String) COMMENT 'human or automated',
+    outcome LowCardinality(String) COMMENT 'attempted, connected, replied, bounced, no_answer',
+    campaign String COMMENT 'Campaign; empty: none',
+    collateral_id String COMMENT 'What was shown or sent; empty: nothing',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, source_system, event_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Touches that count, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_deals
+(
+    opportunity_id String COMMENT 'As the source system names it',
+    lead_id String COMMENT 'Its primary lead; of a merged one the survivor',
+    source String COMMENT 'Where it came from, by OpportunityOpened; empty: it was never opened in so many words',
+    owner String COMMENT 'Its owner, last told',
+    status LowCardinality(String) COMMENT 'open, won or lost',
+    opened_at DateTime64(3, 'UTC') COMMENT 'Opened; where that was never told, when it was won or lost',
+    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Won or lost; NULL: open',
+    amount_minor Nullable(Int64) COMMENT 'Last amount told, in minor units of `told_currency`',
+    told_currency LowCardinality(String) COMMENT 'Its currency',
+    contact_roles Array(Tuple(lead_id String, role String)) COMMENT 'The leads it names, last told',
+    captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured of its primary lead; NULL: none',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, opportunity_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Opportunities that count, with their contact roles, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_entered
+(
+    lead_id String COMMENT 'The lead; of a merged one its survivor',
+    event_type LowCardinality(String) COMMENT 'Record name',
+    source_system LowCardinality(String) COMMENT 'The system that says so',
+    entered_by LowCardinality(String) COMMENT 'system or person',
+    sign Int64 COMMENT 'How many; negative: taken back. Only sums of it mean anything',
+    PROJECTION totals (SELECT event_type, source_system, entered_by, sum(sign) GROUP BY event_type, source_system, entered_by)
+)
+ENGINE = SummingMergeTree(sign)
+ORDER BY (lead_id, event_type, source_system, entered_by)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'How many events that count came, by who entered them, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_fields
+(
+    lead_id String COMMENT 'The lead; of a merged one its survivor',
+    field LowCardinality(String) COMMENT 'name, email, phone, account or region',
+    completed_by LowCardinality(String) COMMENT '(captured), or who filled it',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION totals (SELECT field, completed_by, sum(sign) GROUP BY field, completed_by)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, field)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Which of five fields are known of a lead, and who gave them first, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_known
+(
+    lead_id String COMMENT 'The lead',
+    source LowCardinality(String) COMMENT 'Its source; (none)',
+    fields UInt8 COMMENT 'How many of the five fields are known',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION totals (SELECT source, fields, sum(sign) GROUP BY source, fields)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'How much is known of each lead that counts, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_mqls
+(
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Cycle',
+    source LowCardinality(String) COMMENT 'The lead''s source; (none)',
+    mql_at DateTime64(3, 'UTC') COMMENT 'First entry of mql in the cycle',
+    touched_ms Nullable(Int64) COMMENT 'From there to the next touch by a human, milliseconds; NULL: none',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, cycle)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Cycles with an mql, and when somebody looked, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_moves
+(
+    lead_id String COMMENT 'The lead',
+    stage LowCardinality(String) COMMENT 'Stage entered, not implied',
+    channel LowCardinality(String) COMMENT 'Channel of a touch before',
+    origin LowCardinality(String) COMMENT 'Its origin',
+    lag_days UInt32 COMMENT 'Whole days from the last such touch to the entry',
+    sign Int64 COMMENT 'How many; negative: taken back. Only sums of it mean anything',
+    PROJECTION totals (SELECT stage, channel, origin, lag_days, sum(sign) GROUP BY stage, channel, origin, lag_days)
+)
+ENGINE = SummingMergeTree(sign)
+ORDER BY (lead_id, stage, channel, origin, lag_days)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Entries into stages and the last touch of each sort before, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_shows
+(
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Cycle',
+    collateral_id String COMMENT 'What was shown',
+    mql_at DateTime64(3, 'UTC') COMMENT 'First entry of mql in the cycle',
+    shown_at DateTime64(3, 'UTC') COMMENT 'First time at or after it, and before the opportunity',
+    opportunity_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry of opportunity in the cycle',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, cycle, collateral_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'Collateral shown to leads between mql and opportunity, as rolled up last';
+
+-- Who has changed ----------------------------------------------------------------------------------------------------
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS leads_changed TO changed_leads
+AS SELECT lead_id, 'leads' AS told_in, topic_id, partition, max(offset) AS offset FROM leads GROUP BY lead_id, topic_id, partition;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS transitions_changed TO changed_leads
+AS SELECT lead_id, 'lead_transitions' AS told_in, topic_id, partition, max(offset) AS offset FROM lead_transitions GROUP BY lead_id, topic_id, partition;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS clocks_changed TO changed_leads
+AS SELECT lead_id, 'sla_instances' AS told_in, topic_id, partition, max(offset) AS offset FROM sla_instances GROUP BY lead_id, topic_id, partition;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS events_changed TO changed_leads
+AS SELECT lead_id, 'events' AS told_in, topic_id, partition, max(offset) AS offset FROM events GROUP BY lead_id, topic_id, partition;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS letters_changed TO changed_leads
+AS SELECT assumeNotNull(lead_id) AS lead_id, 'dead_letters' AS told_in, topic_id, partition, max(offset) AS offset
+FROM dead_letters
+WHERE dead_letters.lead_id IS NOT NULL
+GROUP BY lead_id, topic_id, partition;
+
+CREATE OR REPLACE VIEW changed
+(
+    lead_id String COMMENT 'The lead'
+)
+AS SELECT lead_id
+FROM changed_leads
+WHERE changed_at > (SELECT max(upto) FROM rollups WHERE is_done)
+COMMENT 'Leads changed since the last rollup';
+
+CREATE OR REPLACE VIEW uncounted_of
+(
+    lead_id String COMMENT 'The lead'
+)
+AS SELECT lead_id
+FROM (SELECT lead_id, is_test, stage FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
+WHERE is_test OR stage IN ('merged', 'erased')
+UNION ALL
+-- The row of an erased lead is deleted; that it was erased stays told.
+SELECT lead_id
+FROM (SELECT lead_id, to_stage FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
+WHERE to_stage = 'erased'
+COMMENT 'Of the leads asked for those that every KPI leaves out: test traffic, merged, erased';
+
+CREATE OR REPLACE VIEW merges_now
+AS SELECT leads.lead_id AS lead_id, assumeNotNull(merged_into) AS into
+FROM (SELECT lead_id, merged_into FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)) AS leads
+WHERE merged_into IS NOT NULL
+COMMENT 'Merged leads: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW merges_signed
+AS SELECT lead_id, into, -toInt64(sign) AS sign FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, into, toInt64(1) AS sign FROM merges_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_merges says, taken back, and what merges_now says';
+
+CREATE OR REPLACE VIEW merges_changes
+AS SELECT lead_id, into, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, into, sum(signed.sign) AS n FROM merges_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, into)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_merges so that it says the same as merges_now';
+
+CREATE OR REPLACE VIEW survivors
+(
+    lead_id String COMMENT 'A lead that was merged into another',
+    survivor String COMMENT 'The lead that it is part of in the end'
+)
+AS WITH RECURSIVE
+    merged AS (SELECT lead_id, into FROM counted_merges FINAL),
+    hops AS
+    (
+        SELECT lead_id, into, 1 AS depth FROM merged
+        UNION ALL
+        SELECT hops.lead_id AS lead_id, merged.into AS into, hops.depth + 1 AS depth
+        FROM hops INNER JOIN merged ON merged.lead_id = hops.into
+        WHERE hops.depth < 1000
+    )
+SELECT lead_id, argMax(into, depth) AS survivor
+FROM hops
+GROUP BY lead_id
+COMMENT 'Merged leads, and which lead they are now part of';
+
+CREATE OR REPLACE VIEW withdrawals
+(
+    lead_id String COMMENT 'The lead',
+    source_system String COMMENT 'source_system of the withdrawn event',
+    event_id String COMMENT 'event_id of the withdrawn event',
+    topic String COMMENT 'Its topic',
+    received_at DateTime64(3, 'UTC') COMMENT 'When its first FactWithdrawn was received'
+)
+AS SELECT
+    events.lead_id AS lead_id,
+    if(said.withdrawn_source_system = '', events.source_system, said.withdrawn_source_system) AS source_system,
+    said.withdrawn_event_id AS event_id,
+    events.topic AS topic,
+    min(events.received_at) AS received_at
+FROM
+(
+    -- First told wins, whatever it is: a FactWithdrawn under an id that is taken withdraws nothing.
+    SELECT lead_id, source_system, event_type, received_at, said, topic
+    FROM events
+    WHERE lead_id IN
+        (
+            SELECT lead_id FROM events
+            WHERE event_type = 'FactWithdrawn' AND lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
+        )
+        AND (topic, partition, offset, timestamp)
+            NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
+    ORDER BY lead_id, source_system, event_id, received_at, body_hash
+    LIMIT 1 BY lead_id, source_system, event_id
+) AS events
+WHERE event_type = 'FactWithdrawn'
+GROUP BY lead_id, source_system, event_id, topic
+COMMENT 'Events that were taken back, of the leads that are rolled up. One that was effective more than 72 h before stays; the view facts sees to that';
+
+CREATE OR REPLACE VIEW facts
+AS SELECT
+    first.story_id AS lead_id,
+    first.named_lead_id AS named_lead_id,
+    first.source_system AS source_system,
+    first.event_id AS event_id,
+    first.event_type AS event_type,
+    first.effective_at AS at,
+    first.received_at AS received_at,
+    first.entered_by AS entered_by,
+    first.person_fields AS person_fields,
+    first.said AS said
+FROM
+(
+    -- Of events under the names of two leads that are one by now the first counts, whether or not it was withdrawn.
+    SELECT members.story_id AS story_id, told.lead_id AS named_lead_id, source_system, event_id, event_type, effective_at, received_at,
+        entered_by, person_fields, said, topic
+    FROM
+    (
+        SELECT lead_id, source_system, event_id, event_type, effective_at, received_at, entered_by, person_fields, said, topic
+        FROM events
+        WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
+            AND (topic, partition, offset, timestamp)
+                NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
+        ORDER BY lead_id, source_system, event_id, received_at, body_hash
+        LIMIT 1 BY lead_id, source_system, event_id
+    ) AS told
+    INNER JOIN (SELECT lead_id, story_id FROM rolling WHERE number = {number:UInt64} AND story_id != '') AS members ON members.lead_id = told.lead_id
+    ORDER BY story_id, source_system, event_id, effective_at, named_lead_id
+    LIMIT 1 BY story_id, source_system, event_id
+) AS first
+LEFT JOIN withdrawals(number = {number:UInt64}) AS withdrawn
+    ON withdrawn.lead_id = first.named_lead_id
+    AND withdrawn.source_system = first.source_system
+    AND withdrawn.event_id = first.event_id
+    AND withdrawn.topic = first.topic
+-- After copies and conflicts are gone: of two bodies under one id the first counts, whatever its type.
+WHERE (empty({types:Array(String)}) OR first.event_type IN {types:Array(String)})
+    AND NOT (
+        ifNull(withdrawn.event_id, '') != ''
+        AND first.event_type NOT IN ('FactWithdrawn', 'LeadErased')
+        AND first.effective_at >= ifNull(withdrawn.received_at, toDateTime64(0, 3, 'UTC')) - toIntervalHour(72)
+    )
+COMMENT 'Events that count, once each, under the lead that they are part of now: facts(types = [...], number), [] for all; of the leads that rolling names under the number. Left out: copies, what was set aside or withdrawn, test traffic, erased leads';
+
+CREATE OR REPLACE VIEW journeys_now
+AS SELECT
+    leads.lead_id AS lead_id,
+    journey.cycle AS cycle,
+    place = length(cycles.cycle) AS is_current,
+    ifNull(leads.source, '(none)') AS source,
+    leads.campaign AS campaign,
+    ifNull(journey.team, '(none)') AS team,
+    ifNull(leads.team, '(none)') AS lead_team,
+    leads.stage AS lead_stage,
+    if(is_current, toUInt16(arraySum((i, ats) -> bitShiftLeft(arrayExists(at -> at IS NOT NULL, ats), i), range(7), [cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at])), 0) AS reached,
+    journey.inquiry_at AS inquiry_at, journey.mql_at AS mql_at, journey.sal_at AS sal_at, journey.sql_at AS sql_at, journey.opportunity_at AS opportunity_at, journey.won_at AS won_at, journey.lost_at AS lost_at,
+    journey.hand_raised_at AS hand_raised_at,
+    -- What happened before the hand-raise, or before the assignment, has no delay.
+    if(hand_raised_at IS NULL OR journey.first_assigned_at < hand_raised_at, NULL, toUnixTimestamp64Milli(journey.first_assigned_at) - toUnixTimestamp64Milli(hand_raised_at)) AS routing_ms,
+    if(routing_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(routing_ms), 0) + 1) * 64))) AS routing_bucket,
+    if(hand_raised_at IS NULL OR journey.first_touched_at < journey.first_assigned_at, NULL, toUnixTimestamp64Milli(journey.first_touched_at) - toUnixTimestamp64Milli(journey.first_assigned_at)) AS rep_ms,
+    if(rep_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(rep_ms), 0) + 1) * 64))) AS rep_bucket,
+    if(is_current, -toUnixTimestamp64Milli(ifNull(stage_entered_at, toDateTime64(0, 3, 'UTC'))), 0) AS since_ms,
+    toInt32(intDiv(since_ms, 86400000)) AS since_bucket
+FROM (SELECT * FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test AND stage NOT IN ('', 'merged', 'erased')) AS leads
+LEFT ARRAY JOIN cycles AS journey, arrayEnumerate(cycles.cycle) AS place
+COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW journeys_signed
+AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, -toInt64(sign) AS sign FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_journeys says, taken back, and what journeys_now says';
+
+CREATE OR REPLACE VIEW journeys_changes
+AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, sum(signed.sign) AS n FROM journeys_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_journeys so that it says the same as journeys_now';
+
+CREATE OR REPLACE VIEW clocks_now
+AS SELECT
+    sla_instances.lead_id AS lead_id,
+    instance_id,
+    sla_instances.policy AS policy,
+    sla_instances.verdict AS verdict,
+    ifNull(sla_instances.source, '(none)') AS source,
+    ifNull(sla_instances.team, '(none)') AS team,
+    sla_instances.partition AS lane,
+    sla_instances.deadline AS deadline,
+    toDate(deadline) AS deadline_day,
+    sla_instances.breached_at AS breached_at,
+    policy = 'first_response' AND start_event_type = 'LeadCaptured' AS is_raise,
+    if(is_raise, toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at), NULL) AS response_ms,
+    if(response_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(response_ms), 0) + 1) * 64))) AS response_bucket,
+    if(is_raise, elapsed_ms, NULL) AS open_ms,
+    if(open_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(open_ms), 0) + 1) * 64))) AS open_bucket
+FROM (SELECT * FROM sla_instances FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test) AS sla_instances
+WHERE lead_id NOT IN (SELECT lead_id FROM uncounted_of(number = {number:UInt64}))
+COMMENT 'SLA clocks of the leads that count: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW clocks_signed
+AS SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, -toInt64(sign) AS sign FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, toInt64(1) AS sign FROM clocks_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_clocks says, taken back, and what clocks_now says';
+
+CREATE OR REPLACE VIEW clocks_changes
+AS SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, sum(signed.sign) AS n FROM clocks_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_clocks so that it says the same as clocks_now';
+
+CREATE OR REPLACE VIEW stays_now
+AS SELECT
+    told.lead_id AS lead_id,
+    transition_id,
+    to_stage AS stage,
+    lead.source AS source,
+    ifNull(lead.teams[indexOf(lead.cycles, cycle)], '(none)') AS team,
+    entered_at,
+    leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
+    implied AS is_implied,
+    toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(entered_at) AS took_ms,
+    if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
+    ifNull(told.reason, '(none)') AS reason,
+    event_type = 'LeadRejected' AS is_rejection,
+    if(is_rejection AND row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence) = 1 AND lead.sals[indexOf(lead.cycles, cycle)] IS NULL, lead.mqls[indexOf(lead.cycles, cycle)], NULL) AS first_rejected_mql_at,
+    if(stage = 'recycled', min(if(stage = 'mql', entered_at, NULL)) OVER after_it, NULL) AS requalified_at,
+    if(stage = 'recycled', min(if(stage = 'won', entered_at, NULL)) OVER after_it, NULL) AS won_at
+FROM (SELECT * FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test) AS told
+-- The source that the lead has now: a late capture may have told it.
+INNER JOIN
+(
+    SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, cycles.cycle AS cycles, cycles.team AS teams, cycles.mql_at AS mqls, cycles.sal_at AS sals
+    FROM leads FINAL
+    WHERE leads.lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')
+) AS lead ON lead.lead_id = told.lead_id
+WINDOW
+    later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+    after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+COMMENT 'Stays in stages of the leads that count, one row for each entry: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW stays_signed
+AS SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, -toInt64(sign) AS sign FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, toInt64(1) AS sign FROM stays_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_stays says, taken back, and what stays_now says';
+
+CREATE OR REPLACE VIEW stays_changes
+AS SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, sum(signed.sign) AS n FROM stays_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_stays so that it says the same as stays_now';
+
+CREATE OR REPLACE VIEW touches_now
+AS SELECT
+    lead_id, source_system, event_id, at,
+    said.channel AS channel, said.direction AS direction, said.origin AS origin, said.actor AS actor, said.outcome AS outcome,
+    said.campaign AS campaign, said.collateral_id AS collateral_id
+FROM facts(types = ['TouchRecorded'], number = {number:UInt64})
+COMMENT 'Touches that count: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW touches_signed
+AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, -toInt64(sign) AS sign FROM counted_touches WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, toInt64(1) AS sign FROM touches_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_touches says, taken back, and what touches_now says';
+
+CREATE OR REPLACE VIEW touches_changes
+AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, sum(signed.sign) AS n FROM touches_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_touches so that it says the same as touches_now';
+
+CREATE OR REPLACE VIEW deals_now
+AS SELECT
+    opportunity_id,
+    deals.lead_id AS lead_id,
+    source,
+    owner,
+    tupleElement(standing, 1) AS status,
+    tupleElement(standing, 2) AS opened_at,
+    if(status = 'open', NULL, tupleElement(standing, 3)) AS closed_at,
+    amount_minor,
+    told_currency,
+    contact_roles,
+    captured.at AS captured_at
+FROM
+(
+    SELECT
+        opportunity_id,
+        lead_id,
+        argMinIf(told_source, place, event_type = 'OpportunityOpened') AS source,
+        argMaxIf(told_owner, place, told_owner != '') AS owner,
+        -- What became of it, told in order: a closed one stays as it is, but for a lost one that opens again.
+        arrayFold(
+            (acc, x) -> multiIf(
+                x.2 = 'open', if(acc.1 = '', ('open', x.1, x.1), acc),
+                x.2 = 'reopen', if(acc.1 = 'lost', ('open', acc.2, acc.3), acc),
+                x.2 IN ('won', 'lost'), if(acc.1 IN ('', 'open'), (x.2, if(acc.1 = '', x.1, acc.2), x.1), acc),
+                acc
+            ),
+            arrayMap(p -> (p.1, p.2), arraySort(p -> (p.1, p.3, p.4, p.5), groupArray((at, move, rank, source_system, event_id)))),
+            ('', toDateTime64(0, 3, 'UTC'), toDateTime64(0, 3, 'UTC'))
+        ) AS standing,
+        argMaxIf(told_amount, place, told_amount IS NOT NULL) AS amount_minor,
+        argMaxIf(told, place, told_amount IS NOT NULL) AS told_currency,
+        argMaxIf(roles, place, notEmpty(roles)) AS contact_roles
+    FROM
+    (
+        SELECT
+            lead_id,
+            source_system,
+            event_id,
+            event_type,
+            at,
+            said.opportunity_id AS opportunity_id,
+            said.source AS told_source,
+            said.owner AS told_owner,
+            said.amount_minor AS told_amount,
+            said.currency AS told,
+            said.contact_roles AS roles,
+            indexOf(['OpportunityOpened', 'OpportunityAmended', 'OpportunityStageChanged', 'OpportunityWon', 'OpportunityLost'], event_type) AS rank,
+            (at, rank, source_system, event_id) AS place,
+            multiIf(
+                event_type = 'OpportunityOpened', 'open',
+                event_type = 'OpportunityWon', 'won',
+                event_type = 'OpportunityLost', 'lost',
+                event_type = 'OpportunityStageChanged', if(said.stage_status = 'open', 'reopen', said.stage_status),
+                ''
+            ) AS move
+        FROM facts(types = ['OpportunityOpened', 'OpportunityAmended', 'OpportunityStageChanged', 'OpportunityWon', 'OpportunityLost'], number = {number:UInt64})
+    )
+    GROUP BY opportunity_id, lead_id
+) AS deals
+LEFT JOIN (SELECT lead_id, toNullable(min(at)) AS at FROM facts(types = ['LeadCaptured'], number = {number:UInt64}) GROUP BY lead_id) AS captured
+    ON captured.lead_id = deals.lead_id
+WHERE status != ''
+COMMENT 'Opportunities that count, with their contact roles: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW deals_signed
+AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, -toInt64(sign) AS sign FROM counted_deals WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, toInt64(1) AS sign FROM deals_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_deals says, taken back, and what deals_now says';
+
+CREATE OR REPLACE VIEW deals_changes
+AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, toInt8(sign(n)) AS sign
+FROM (SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, sum(signed.sign) AS n FROM deals_signed(number = {number:UInt64}) AS signed GROUP BY opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_deals so that it says the same as deals_now';
+
+CREATE OR REPLACE VIEW entered_now
+AS SELECT lead_id, event_type, source_system, entered_by
+FROM facts(types = [], number = {number:UInt64})
+WHERE event_type NOT IN ('FactWithdrawn', 'LeadErased')
+COMMENT 'How many events that count came, by who entered them: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW entered_signed
+AS SELECT lead_id, event_type, source_system, entered_by, -toInt64(sign) AS sign FROM counted_entered WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, event_type, source_system, entered_by, toInt64(1) AS sign FROM entered_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_entered says, taken back, and what entered_now says';
+
+CREATE OR REPLACE VIEW entered_changes
+AS SELECT lead_id, event_type, source_system, entered_by, n AS sign
+FROM (SELECT lead_id, event_type, source_system, entered_by, sum(signed.sign) AS n FROM entered_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, event_type, source_system, entered_by)
+WHERE n != 0
+COMMENT 'What has to be added to counted_entered so that it says the same as entered_now';
+
+CREATE OR REPLACE VIEW fields_now
+AS SELECT
+    lead_id,
+    field,
+    argMin(by, (at, source_system, event_id)) AS completed_by
+FROM
+(
+    SELECT told.lead_id AS lead_id, told.at AS at, told.source_system AS source_system, told.event_id AS event_id,
+        if(told.event_type = 'LeadCaptured', '(captured)', if(told.said.filled_by = '', '(unknown)', toString(told.said.filled_by))) AS by,
+        arrayJoin(arrayDistinct(arrayConcat(
+            arrayMap(x -> toString(x), told.person_fields), arrayMap(x -> toString(x), told.said.fields),
+            if(told.said.account = '', [], ['account']), if(told.said.region = '', [], ['region'])
+        ))) AS field
+    FROM facts(types = ['LeadCaptured', 'LeadEnriched'], number = {number:UInt64}) AS told
+)
+WHERE field IN ('name', 'email', 'phone', 'account', 'region')
+GROUP BY lead_id, field
+COMMENT 'Which of five fields are known of a lead, and who gave them first: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW fields_signed
+AS SELECT lead_id, field, completed_by, -toInt64(sign) AS sign FROM counted_fields WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, field, completed_by, toInt64(1) AS sign FROM fields_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_fields says, taken back, and what fields_now says';
+
+CREATE OR REPLACE VIEW fields_changes
+AS SELECT lead_id, field, completed_by, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, field, completed_by, sum(signed.sign) AS n FROM fields_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, field, completed_by)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_fields so that it says the same as fields_now';
+
+CREATE OR REPLACE VIEW known_now
+AS SELECT counted.lead_id AS lead_id, counted.source AS source, toUInt8(ifNull(told.fields, 0)) AS fields
+FROM (SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source FROM leads FINAL WHERE leads.lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')) AS counted
+LEFT JOIN (SELECT lead_id, count() AS fields FROM fields_now(number = {number:UInt64}) GROUP BY lead_id) AS told ON told.lead_id = counted.lead_id
+COMMENT 'How much is known of each lead that counts: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW known_signed
+AS SELECT lead_id, source, fields, -toInt64(sign) AS sign FROM counted_known WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, source, fields, toInt64(1) AS sign FROM known_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_known says, taken back, and what known_now says';
+
+CREATE OR REPLACE VIEW known_changes
+AS SELECT lead_id, source, fields, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, source, fields, sum(signed.sign) AS n FROM known_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, source, fields)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_known so that it says the same as known_now';
+
+CREATE OR REPLACE VIEW mqls_now
+AS SELECT counted.lead_id AS lead_id, cycle, source, mql_at,
+    -- empty: nobody touched it at or after the mql
+    if(empty(arrayFilter(at -> at >= mql_at, touched.ats) AS later), NULL, toUnixTimestamp64Milli(arrayMin(later)) - toUnixTimestamp64Milli(mql_at)) AS touched_ms
+FROM
+(
+    SELECT lead_id, journey.1 AS cycle, source, assumeNotNull(journey.2) AS mql_at
+    FROM (SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, arrayZip(cycles.cycle, cycles.mql_at) AS journeys FROM leads FINAL WHERE leads.lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased'))
+    ARRAY JOIN journeys AS journey
+    WHERE journey.2 IS NOT NULL
+) AS counted
+LEFT JOIN (SELECT lead_id, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) WHERE actor = 'human' GROUP BY lead_id) AS touched
+    ON touched.lead_id = counted.lead_id
+COMMENT 'Cycles with an mql, and when somebody looked: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW mqls_signed
+AS SELECT lead_id, cycle, source, mql_at, touched_ms, -toInt64(sign) AS sign FROM counted_mqls WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, cycle, source, mql_at, touched_ms, toInt64(1) AS sign FROM mqls_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_mqls says, taken back, and what mqls_now says';
+
+CREATE OR REPLACE VIEW mqls_changes
+AS SELECT lead_id, cycle, source, mql_at, touched_ms, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, cycle, source, mql_at, touched_ms, sum(signed.sign) AS n FROM mqls_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, source, mql_at, touched_ms)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_mqls so that it says the same as mqls_now';
+
+CREATE OR REPLACE VIEW moves_now
+AS SELECT lead_id, stage, before.1 AS channel, before.2 AS origin,
+    toUInt32(intDiv(toUnixTimestamp64Milli(entered_at) - toUnixTimestamp64Milli(arrayMax(ats) AS last_at), 86400000)) AS lag_days
+FROM
+(
+    SELECT entered.lead_id AS lead_id, entered.stage AS stage, entered.entered_at AS entered_at, (told.channel, told.origin) AS before,
+        arrayFilter(at -> at <= entered_at, told.ats) AS ats
+    FROM
+    (
+        SELECT lead_id, to_stage AS stage, entered_at
+        FROM (SELECT * FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test) AS lead_transitions
+        WHERE NOT implied AND to_stage IN ('mql', 'sal', 'sql', 'opportunity', 'won', 'lost')
+            AND lead_id IN (SELECT lead_id FROM (SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source FROM leads FINAL WHERE leads.lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')))
+    ) AS entered
+    INNER JOIN (SELECT lead_id, channel, origin, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) GROUP BY lead_id, channel, origin) AS told
+        ON told.lead_id = entered.lead_id
+)
+WHERE notEmpty(ats)
+COMMENT 'Entries into stages and the last touch of each sort before: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW moves_signed
+AS SELECT lead_id, stage, channel, origin, lag_days, -toInt64(sign) AS sign FROM counted_moves WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, stage, channel, origin, lag_days, toInt64(1) AS sign FROM moves_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_moves says, taken back, and what moves_now says';
+
+CREATE OR REPLACE VIEW moves_changes
+AS SELECT lead_id, stage, channel, origin, lag_days, n AS sign
+FROM (SELECT lead_id, stage, channel, origin, lag_days, sum(signed.sign) AS n FROM moves_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, stage, channel, origin, lag_days)
+WHERE n != 0
+COMMENT 'What has to be added to counted_moves so that it says the same as moves_now';
+
+CREATE OR REPLACE VIEW shows_now
+AS SELECT lead_id, cycle, collateral_id, mql_at, arrayMin(later) AS shown_at, opportunity_at
+FROM
+(
+    SELECT counted.lead_id AS lead_id, cycle, mql_at, opportunity_at, seen.collateral_id AS collateral_id,
+        arrayFilter(at -> at >= mql_at AND (opportunity_at IS NULL OR at < opportunity_at), seen.ats) AS later
+    FROM
+    (
+        SELECT lead_id, journey.1 AS cycle, assumeNotNull(journey.2) AS mql_at, journey.3 AS opportunity_at
+        FROM (SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, arrayZip(cycles.cycle, cycles.mql_at, cycles.opportunity_at) AS journeys FROM leads FINAL WHERE leads.lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased'))
+        ARRAY JOIN journeys AS journey
+        WHERE journey.2 IS NOT NULL
+    ) AS counted
+    INNER JOIN (SELECT lead_id, collateral_id, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) WHERE collateral_id != '' GROUP BY lead_id, collateral_id) AS seen
+        ON seen.lead_id = counted.lead_id
+)
+WHERE notEmpty(later)
+COMMENT 'Collateral shown to leads between mql and opportunity: as the tables below say, of the leads asked for';
+
+CREATE OR REPLACE VIEW shows_signed
+AS SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, -toInt64(sign) AS sign FROM counted_shows WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+UNION ALL
+SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, toInt64(1) AS sign FROM shows_now(number = {number:UInt64})
+COMMENT 'Of the leads asked for: what counted_shows says, taken back, and what shows_now says';
+
+CREATE OR REPLACE VIEW shows_changes
+AS SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, sum(signed.sign) AS n FROM shows_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at)
+ARRAY JOIN range(toUInt64(abs(n))) AS copy
+COMMENT 'What has to be added to counted_shows so that it says the same as shows_now';

@@ -1,0 +1,1354 @@
+-- Views that BI reads, one for each number. They read the rollups of 0003, and what has changed since. docs/kpis.md is made of their comments.
+--
+-- A comment holds: what it is and its unit. | The question. | Definition and grain. | Caveat.
+-- Names in brackets after a view are its parameters: SELECT * FROM kpi_ignored(days = 7).
+-- Everywhere: cohort by the first entry of a stage in a lead's cycle; merged, erased and test leads left out; "now" is as_of;
+-- quantiles are nearest rank, sorted[floor(p * n)]; months are UTC; nothing is grouped by person.
+-- kpi_response_time, kpi_open_clocks, kpi_routing, kpi_time_in_stage, kpi_stage_age and what is read from the archive are those
+-- of the last rollup, some seconds ago; all others of now.
+-- Of counted_… only sums of `sign` mean anything: a group whose sum is 0 is none.
+
+CREATE OR REPLACE VIEW all_journeys
+AS SELECT * FROM counted_journeys
+UNION ALL
+SELECT * FROM journeys_signed(number = 0)
+COMMENT 'counted_journeys and what has changed since; of journeys, only sums of `sign` mean anything';
+
+CREATE OR REPLACE VIEW all_clocks
+AS SELECT * FROM counted_clocks
+UNION ALL
+SELECT * FROM clocks_signed(number = 0)
+COMMENT 'counted_clocks and what has changed since; of clocks, only sums of `sign` mean anything';
+
+CREATE OR REPLACE VIEW all_stays
+AS SELECT * FROM counted_stays
+UNION ALL
+SELECT * FROM stays_signed(number = 0)
+COMMENT 'counted_stays and what has changed since; of stays, only sums of `sign` mean anything';
+
+CREATE OR REPLACE VIEW touches
+AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id
+FROM counted_touches FINAL
+COMMENT 'Touches that count, one row each. All that were recorded: a bot''s flood is not thinned out here';
+
+CREATE OR REPLACE VIEW deals
+AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at
+FROM counted_deals FINAL
+COMMENT 'Opportunities as their own events tell them, amounts as told';
+
+CREATE OR REPLACE VIEW opportunities
+(
+    opportunity_id String COMMENT 'As the source system names it',
+    lead_id String COMMENT 'Its primary lead; of a merged one the survivor',
+    source String COMMENT 'Where it came from, by OpportunityOpened; empty: it was never opened in so many words',
+    owner String COMMENT 'Its owner, last told',
+    status LowCardinality(String) COMMENT 'open, won or lost',
+    opened_at DateTime64(3, 'UTC') COMMENT 'Opened; where that was never told, when it was won or lost',
+    closed_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Won or lost; NULL: open',
+    amount_minor Nullable(Int64) COMMENT 'Last amount told, in minor units of `told_currency`',
+    told_currency LowCardinality(String) COMMENT 'Its currency',
+    amount Nullable(Float64) COMMENT 'The amount in units of `currency`',
+    currency LowCardinality(String) COMMENT 'The agreement''s base currency where it has a rate, else as told',
+    contact_roles Array(Tuple(lead_id String, role String)) COMMENT 'The leads it names, last told',
+    captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured of its primary lead; NULL: none'
+)
+AS SELECT
+    deals.opportunity_id AS opportunity_id,
+    deals.lead_id AS lead_id,
+    source,
+    owner,
+    status,
+    opened_at,
+    closed_at,
+    amount_minor,
+    told_currency,
+    multiIf(
+        amount_minor IS NULL, NULL,
+        agreed.base_currency = '' OR agreed.base_currency = told_currency OR agreed.rates[told_currency] = 0, major,
+        major * agreed.rates[told_currency]
+    ) AS amount,
+    if(agreed.base_currency = '' OR (agreed.base_currency != told_currency AND agreed.rates[told_currency] = 0), told_currency, agreed.base_currency) AS currency,
+    contact_roles,
+    captured_at
+FROM
+(
+    SELECT
+        *,
+        amount_minor / multiIf(
+            told_currency IN ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'), 1,
+            told_currency IN ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND'), 1000,
+            told_currency IN ('CLF', 'UYW'), 10000,
+            100
+        ) AS major
+    FROM deals
+) AS deals
+CROSS JOIN (SELECT groupArray((effective_from, base_currency, rates)) AS versions FROM agreed_rates) AS known
+ARRAY JOIN [
+    if(
+        empty(versions),
+        CAST((toDateTime64(0, 3, 'UTC'), '', map()), 'Tuple(effective_from DateTime64(3, \'UTC\'), base_currency String, rates Map(String, Float64))'),
+        CAST(arrayLast(v -> v.1 <= if(status = 'open', (SELECT at FROM as_of), assumeNotNull(closed_at)), arraySort(v -> v.1, versions)), 'Tuple(effective_from DateTime64(3, \'UTC\'), base_currency String, rates Map(String, Float64))')
+    )
+] AS agreed
+COMMENT 'Opportunities as their own events tell them, one row each, whatever became of the lead''s stage. Amounts by the rates in force when they closed, of open ones now';
+
+CREATE OR REPLACE VIEW kpi_funnel_by_source
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    leads UInt64 COMMENT 'Leads',
+    reached_inquiry UInt64 COMMENT 'Leads that ever entered inquiry, in whatever cycle; likewise the next ones; implied entries count',
+    reached_mql UInt64,
+    reached_sal UInt64,
+    reached_sql UInt64,
+    reached_opportunity UInt64,
+    won UInt64 COMMENT 'Leads that were ever won',
+    lost UInt64 COMMENT 'Leads that were ever lost',
+    won_share Float64 COMMENT 'won / leads'
+)
+AS SELECT
+    source,
+    sum(part) AS leads,
+    sumIf(part, bitTest(reached, 0)) AS reached_inquiry, sumIf(part, bitTest(reached, 1)) AS reached_mql, sumIf(part, bitTest(reached, 2)) AS reached_sal, sumIf(part, bitTest(reached, 3)) AS reached_sql, sumIf(part, bitTest(reached, 4)) AS reached_opportunity, sumIf(part, bitTest(reached, 5)) AS won, sumIf(part, bitTest(reached, 6)) AS lost,
+    won / leads AS won_share
+FROM
+(
+    SELECT source, reached, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, reached
+    UNION ALL
+    SELECT source, reached, sum(sign) AS part FROM journeys_signed(number = 0) WHERE is_current GROUP BY source, reached
+)
+GROUP BY source
+HAVING leads > 0
+COMMENT 'How far leads came, by source. Counts leads, not cycles';
+
+CREATE OR REPLACE VIEW kpi_current_stages
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    stage String COMMENT 'Stage now',
+    leads UInt64 COMMENT 'Leads that stand there'
+)
+AS SELECT source, lead_stage AS stage, sum(part) AS leads
+FROM
+(
+    SELECT source, lead_stage, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, lead_stage
+    UNION ALL
+    SELECT source, lead_stage, sum(sign) AS part FROM journeys_signed(number = 0) WHERE is_current GROUP BY source, lead_stage
+)
+GROUP BY source, stage
+HAVING leads > 0
+COMMENT 'Where leads stand now, by source';
+
+CREATE OR REPLACE VIEW response_times
+(
+    instance_id String COMMENT 'The first_response clock',
+    lead_id String COMMENT 'The lead',
+    cycle UInt32 COMMENT 'Its cycle then',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    team LowCardinality(Nullable(String)) COMMENT 'Team when the hand was raised',
+    hand_raised_at DateTime64(3, 'UTC') COMMENT 'The hand-raise',
+    responded_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First response evidence; NULL: none yet, or the clock ended before',
+    response_ms Nullable(Int64) COMMENT 'Between the two, milliseconds of wall time',
+    open_ms Nullable(Int64) COMMENT 'Between the two, milliseconds of open time of the calendar'
+)
+AS SELECT
+    instance_id,
+    lead_id,
+    cycle,
+    source,
+    team,
+    started_at AS hand_raised_at,
+    satisfied_at AS responded_at,
+    toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at) AS response_ms,
+    elapsed_ms AS open_ms
+FROM sla_instances FINAL
+WHERE policy = 'first_response'
+    AND NOT is_test
+    AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
+    AND start_event_type = 'LeadCaptured'  -- one that LeadQualified started is no hand-raise
+COMMENT 'One row for each hand-raise that started a first_response clock, and how long the answer took';
+
+CREATE OR REPLACE VIEW response_ranks
+AS WITH
+    totals AS
+    (
+        SELECT source, response_bucket AS bucket, sum(sign) AS n
+        FROM counted_clocks
+        WHERE is_raise AND response_bucket >= 0
+        GROUP BY source, response_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY source
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT source,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT source, response_bucket AS bucket, assumeNotNull(response_ms) AS ms, sum(sign) AS n
+            FROM counted_clocks
+            WHERE is_raise AND response_bucket >= 0 AND (source, response_bucket) IN (SELECT source, bucket FROM wanted)
+            GROUP BY source, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY source, bucket
+    ) AS inside USING (source, bucket)
+)
+GROUP BY source
+COMMENT 'Quantiles of the wall time from hand-raise to response, milliseconds, by source';
+
+CREATE OR REPLACE VIEW open_response_ranks
+AS WITH
+    totals AS
+    (
+        SELECT source, open_bucket AS bucket, sum(sign) AS n
+        FROM counted_clocks
+        WHERE is_raise AND open_bucket >= 0
+        GROUP BY source, open_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY source
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT source,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT source, open_bucket AS bucket, assumeNotNull(open_ms) AS ms, sum(sign) AS n
+            FROM counted_clocks
+            WHERE is_raise AND open_bucket >= 0 AND (source, open_bucket) IN (SELECT source, bucket FROM wanted)
+            GROUP BY source, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY source, bucket
+    ) AS inside USING (source, bucket)
+)
+GROUP BY source
+COMMENT 'Likewise, in open time of the calendar';
+
+CREATE OR REPLACE VIEW kpi_response_time
+(
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    raised UInt64 COMMENT 'Hand-raises that started a clock',
+    responded UInt64 COMMENT 'Those with response evidence before the clock ended',
+    responded_share Float64 COMMENT 'responded / raised',
+    p50_hours Nullable(Float64) COMMENT 'Wall time from hand-raise to response; nearest rank: sorted[floor(p * n)]',
+    p90_hours Nullable(Float64) COMMENT 'Likewise',
+    min_hours Nullable(Float64) COMMENT 'Fastest',
+    max_hours Nullable(Float64) COMMENT 'Slowest',
+    open_p50_hours Nullable(Float64) COMMENT 'In open time of the calendar',
+    open_p90_hours Nullable(Float64) COMMENT 'Likewise'
+)
+AS SELECT
+    told.source AS source,
+    told.raised AS raised,
+    told.responded AS responded,
+    responded / raised AS responded_share,
+    wall.p50_ms / 3600000 AS p50_hours,
+    wall.p90_ms / 3600000 AS p90_hours,
+    wall.min_ms / 3600000 AS min_hours,
+    wall.max_ms / 3600000 AS max_hours,
+    open.p50_ms / 3600000 AS open_p50_hours,
+    open.p90_ms / 3600000 AS open_p90_hours
+FROM
+(
+    SELECT source, sum(part) AS raised, sumIf(part, response_bucket >= 0) AS responded
+    FROM (SELECT source, response_bucket, sum(sign) AS part FROM counted_clocks WHERE is_raise GROUP BY source, response_bucket)
+    GROUP BY source
+    HAVING raised > 0
+) AS told
+LEFT JOIN response_ranks AS wall ON wall.source = told.source
+LEFT JOIN open_response_ranks AS open ON open.source = told.source
+COMMENT 'Lead response time by source: from hand-raise to first response evidence';
+
+CREATE OR REPLACE VIEW kpi_sla_compliance
+(
+    policy String COMMENT 'Policy',
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    started UInt64 COMMENT 'All clocks',
+    open UInt64 COMMENT 'Clocks by verdict; likewise the next six',
+    breached_open UInt64,
+    met UInt64,
+    late_met UInt64,
+    breached_ended UInt64,
+    cancelled UInt64,
+    transferred UInt64,
+    due UInt64 COMMENT 'Denominator: deadline reached by the lane clock; neither cancelled nor transferred',
+    gross Nullable(Float64) COMMENT 'Of those due: met / (met + late_met + breached_open + breached_ended)',
+    net Nullable(Float64) COMMENT 'Likewise, late_met added on top'
+)
+AS SELECT
+    policy,
+    source,
+    sum(part) AS started,
+    sumIf(part, verdict = 'open') AS open, sumIf(part, verdict = 'breached_open') AS breached_open, sumIf(part, verdict = 'met') AS met, sumIf(part, verdict = 'late_met') AS late_met, sumIf(part, verdict = 'breached_ended') AS breached_ended, sumIf(part, verdict = 'cancelled') AS cancelled, sumIf(part, verdict = 'transferred') AS transferred,
+    sumIf(due_part, verdict IN ('met', 'late_met', 'breached_open', 'breached_ended')) AS due,
+    sumIf(due_part, verdict = 'met') / nullIf(due, 0) AS gross,
+    sumIf(due_part, verdict IN ('met', 'late_met')) / nullIf(due, 0) AS net
+FROM
+(
+    SELECT policy, source, verdict, part, if(lane IN (SELECT lane FROM lanes), part, 0) AS due_part
+    FROM (SELECT policy, source, verdict, lane, sum(sign) AS part FROM counted_clocks GROUP BY policy, source, verdict, lane)
+    UNION ALL
+    -- Less those whose deadline the clock of their lane has not reached: none but the newest, and the index finds them.
+    SELECT policy, source, verdict, 0 AS part, -sum(sign) AS due_part
+    FROM
+    (
+        SELECT policy, source, verdict, lane, deadline, sign
+        FROM counted_clocks
+        WHERE verdict IN ('met', 'late_met', 'breached_open', 'breached_ended') AND deadline_day >= (SELECT toDate(min(clock)) FROM lanes FINAL)
+    ) AS soon
+    INNER JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = soon.lane
+    WHERE deadline > clocks.clock
+    GROUP BY policy, source, verdict
+    UNION ALL
+    SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, deadline <= clocks.clock) AS due_part
+    FROM (SELECT policy, source, verdict, lane, deadline, sign FROM clocks_signed(number = 0)) AS late
+    LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = late.lane
+    GROUP BY policy, source, verdict
+)
+GROUP BY policy, source
+HAVING started > 0
+COMMENT 'How the promises were kept, by policy and source';
+
+CREATE OR REPLACE VIEW open_days
+AS SELECT policy, source, verdict, deadline_day, sum(sign) AS clocks
+FROM counted_clocks
+WHERE verdict IN ('open', 'breached_open')
+GROUP BY policy, source, verdict, deadline_day
+HAVING clocks > 0
+COMMENT 'Clocks that run, by the day of their deadline';
+
+CREATE OR REPLACE VIEW kpi_open_clocks
+(
+    policy String COMMENT 'Policy',
+    source String COMMENT 'The lead''s source; (none): it was never captured',
+    open UInt64 COMMENT 'Clocks that run within their deadline',
+    breached_open UInt64 COMMENT 'Clocks that run past it: past due now',
+    next_deadline Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline still to come',
+    oldest_breach Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline missed and still open'
+)
+AS SELECT
+    days.policy AS policy,
+    days.source AS source,
+    sumIf(days.clocks, days.verdict = 'open') AS open,
+    sumIf(days.clocks, days.verdict = 'breached_open') AS breached_open,
+    minOrNullIf(first.deadline, days.verdict = 'open') AS next_deadline,
+    minOrNullIf(first.deadline, days.verdict = 'breached_open') AS oldest_breach
+FROM (SELECT policy, source, verdict, sum(open_days.clocks) AS clocks FROM open_days GROUP BY policy, source, verdict) AS days
+INNER JOIN
+(
+    SELECT policy, source, verdict, min(deadline) AS deadline
+    FROM
+    (
+        SELECT policy, source, verdict, deadline
+        FROM counted_clocks
+        WHERE verdict IN ('open', 'breached_open') AND (verdict, policy, source, deadline_day) IN
+            (SELECT verdict, policy, source, min(deadline_day) FROM open_days GROUP BY verdict, policy, source)
+        GROUP BY policy, source, verdict, deadline
+        HAVING sum(sign) > 0
+    )
+    GROUP BY policy, source, verdict
+) AS first ON first.policy = days.policy AND first.source = days.source AND first.verdict = days.verdict
+GROUP BY policy, source
+COMMENT 'Clocks that run now, by policy and source';
+
+CREATE OR REPLACE VIEW kpi_dead_letters
+(
+    reason String COMMENT 'Why',
+    origin_topic String COMMENT 'Topic of the record',
+    letters UInt64 COMMENT 'Records set aside',
+    last_failed_at DateTime64(3, 'UTC') COMMENT 'Lane clock when the newest was'
+)
+AS SELECT dead_letters.reason AS reason, dead_letters.origin_topic AS origin_topic, count() AS letters, max(failed_at) AS last_failed_at
+FROM dead_letters FINAL
+GROUP BY reason, origin_topic
+COMMENT 'Records set aside, by reason and topic';
+
+CREATE OR REPLACE VIEW routing_ranks
+AS WITH
+    totals AS
+    (
+        SELECT team, routing_bucket AS bucket, sum(sign) AS n
+        FROM counted_journeys
+        WHERE hand_raised_at IS NOT NULL AND routing_bucket >= 0
+        GROUP BY team, routing_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY team
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT team,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT team, routing_bucket AS bucket, assumeNotNull(routing_ms) AS ms, sum(sign) AS n
+            FROM counted_journeys
+            WHERE hand_raised_at IS NOT NULL AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT team, bucket FROM wanted)
+            GROUP BY team, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY team, bucket
+    ) AS inside USING (team, bucket)
+)
+GROUP BY team
+COMMENT 'Quantiles of the routing delay, milliseconds, by team';
+
+CREATE OR REPLACE VIEW rep_ranks
+AS WITH
+    totals AS
+    (
+        SELECT team, rep_bucket AS bucket, sum(sign) AS n
+        FROM counted_journeys
+        WHERE hand_raised_at IS NOT NULL AND rep_bucket >= 0
+        GROUP BY team, rep_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY team
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT team,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT team, rep_bucket AS bucket, assumeNotNull(rep_ms) AS ms, sum(sign) AS n
+            FROM counted_journeys
+            WHERE hand_raised_at IS NOT NULL AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT team, bucket FROM wanted)
+            GROUP BY team, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY team, bucket
+    ) AS inside USING (team, bucket)
+)
+GROUP BY team
+COMMENT 'Quantiles of the rep''s response, milliseconds, by team';
+
+CREATE OR REPLACE VIEW kpi_routing
+(
+    team String COMMENT 'Last team in the cycle; (none)',
+    raised UInt64 COMMENT 'Cycles with a hand-raise',
+    assigned UInt64 COMMENT 'Those assigned to a person at or after it',
+    assigned_share Float64 COMMENT 'assigned / raised',
+    routing_p50_hours Nullable(Float64) COMMENT 'From the first hand-raise to the first assignment to a person',
+    routing_p90_hours Nullable(Float64) COMMENT 'Likewise',
+    answered UInt64 COMMENT 'Cycles with response evidence at or after the first assignment',
+    rep_p50_hours Nullable(Float64) COMMENT 'From the first assignment to the first response evidence',
+    rep_p90_hours Nullable(Float64) COMMENT 'Likewise'
+)
+AS SELECT
+    told.team AS team,
+    told.raised AS raised,
+    told.assigned AS assigned,
+    assigned / raised AS assigned_share,
+    routing.p50_ms / 3600000 AS routing_p50_hours,
+    routing.p90_ms / 3600000 AS routing_p90_hours,
+    reps.answered AS answered,
+    rep.p50_ms / 3600000 AS rep_p50_hours,
+    rep.p90_ms / 3600000 AS rep_p90_hours
+FROM (
+    SELECT team, sum(part) AS raised, sumIf(part, routing_bucket >= 0) AS assigned
+    FROM (SELECT team, routing_bucket, sum(sign) AS part FROM counted_journeys WHERE hand_raised_at IS NOT NULL GROUP BY team, routing_bucket)
+    GROUP BY team
+    HAVING raised > 0
+) AS told
+INNER JOIN (
+    SELECT team, sum(part) AS raised, sumIf(part, rep_bucket >= 0) AS answered
+    FROM (SELECT team, rep_bucket, sum(sign) AS part FROM counted_journeys WHERE hand_raised_at IS NOT NULL GROUP BY team, rep_bucket)
+    GROUP BY team
+    HAVING raised > 0
+) AS reps ON reps.team = told.team
+LEFT JOIN routing_ranks AS routing ON routing.team = told.team
+LEFT JOIN rep_ranks AS rep ON rep.team = told.team
+COMMENT 'Routing delay and response of the rep, hours of wall time.|Where does a raised hand wait: in routing, or with the rep?|By team, of cycles with a hand-raise: first assignment to a person minus first hand-raise; first response evidence minus first assignment.|What happened before the hand-raise or the assignment has no delay and is left out of the quantiles.';
+
+CREATE OR REPLACE VIEW kpi_sla_missed
+AS SELECT
+    policy,
+    team,
+    sum(sign) AS missed,
+    sumIf(sign, verdict = 'late_met') AS late_met,
+    sumIf(sign, verdict = 'breached_ended') AS breached_ended,
+    sumIf(sign, verdict = 'breached_open') AS breached_open
+FROM all_clocks
+WHERE breached_at >= {since:DateTime64(3, 'UTC')} AND breached_at < {until:DateTime64(3, 'UTC')}
+GROUP BY policy, team
+HAVING missed > 0
+COMMENT 'Deadlines missed in a period, count of clocks (since, until).|Which promises were broken last month, and what became of them?|By policy and team, of clocks with breached_at in [since, until): all, and by how they stand now.|A breach taken back by late evidence is none.';
+
+CREATE OR REPLACE VIEW kpi_ignored
+AS SELECT
+    source,
+    sum(sign) AS mqls,
+    sumIf(sign, is_mature) AS mature,
+    mature / mqls AS maturity_share,
+    sumIf(sign, is_mature AND NOT is_touched) AS ignored,
+    if(mature = 0, NULL, ignored / mature) AS ignored_rate
+FROM
+(
+    SELECT
+        source,
+        sign,
+        mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AS is_mature,
+        ifNull(touched_ms < toInt64({days:UInt32}) * 86400000, false) AS is_touched
+    FROM counted_mqls
+)
+GROUP BY source
+HAVING mqls > 0
+COMMENT 'Share of MQLs that nobody touched within N days (days).|Which leads that marketing hands over does nobody look at?|By source, of entries of mql: ignored = without a human touch in [mql, mql + days); rate = ignored / those at least days old.|Any human touch counts, whatever its direction and origin.';
+
+CREATE OR REPLACE VIEW kpi_disposition
+AS SELECT
+    source,
+    team,
+    sum(mql_part) AS mqls,
+    sum(mature_part) AS mature,
+    mature / mqls AS maturity_share,
+    sum(accepted_part) AS accepted,
+    sum(rejected_part) AS rejected,
+    if(mature = 0, NULL, (accepted + rejected) / mature) AS coverage,
+    if(accepted + rejected = 0, NULL, accepted / (accepted + rejected)) AS acceptance
+FROM
+(
+    SELECT source, team, sum(sign) AS mql_part,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AS mature_part,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AND sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
+    FROM all_journeys
+    WHERE mql_at IS NOT NULL
+    GROUP BY source, team
+    UNION ALL
+    SELECT source, team, 0, 0, 0, sum(sign) AS rejected_part
+    FROM all_stays
+    WHERE is_rejection AND first_rejected_mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})
+    GROUP BY source, team
+)
+GROUP BY source, team
+HAVING mqls > 0
+COMMENT 'Disposition coverage and acceptance of MQLs, shares (days).|Does sales say yes or no to what marketing hands over, and how often yes?|By source and team, of cycles whose mql is at least days old: coverage = (sal + rejected) / mature; acceptance = sal / (sal + rejected).|An implied sal counts as accepted. Rejected and accepted in one cycle counts as accepted.';
+
+CREATE OR REPLACE VIEW kpi_rejections
+(
+    source String COMMENT 'The lead''s source; (none)',
+    reason String COMMENT 'Reason of LeadRejected',
+    rejections UInt64 COMMENT 'Rejections',
+    share Float64 COMMENT 'Of all rejections of the source'
+)
+AS SELECT
+    source,
+    reason,
+    rejections,
+    rejections / sum(rejections) OVER (PARTITION BY source) AS share
+FROM
+(
+    SELECT source, reason, sum(part) AS rejections
+    FROM
+    (
+        SELECT source, reason, sum(sign) AS part FROM counted_stays WHERE is_rejection GROUP BY source, reason
+        UNION ALL
+        SELECT source, reason, sum(sign) AS part FROM stays_signed(number = 0) WHERE is_rejection GROUP BY source, reason
+    )
+    GROUP BY source, reason
+    HAVING rejections > 0
+)
+COMMENT 'Why sales rejects leads, count and share.|What is wrong with the leads of a source?|By source and reason: LeadRejected that moved a lead.|A rejection that was not legal, because the lead stood elsewhere, is none.';
+
+CREATE OR REPLACE VIEW kpi_conversion
+AS SELECT
+    cohort, source, from_stage, to_stage,
+    sum(parts.entered) AS entered,
+    sum(parts.mature) AS mature,
+    mature / entered AS maturity_share,
+    sum(parts.converted) AS converted,
+    if(mature = 0, NULL, converted / mature) AS conversion
+FROM
+(
+    SELECT toStartOfMonth(assumeNotNull(inquiry_at)) AS cohort, source, 'inquiry' AS from_stage, 'mql' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND mql_at >= inquiry_at AND mql_at <= inquiry_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE inquiry_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS cohort, source, 'mql' AS from_stage, 'sal' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND sal_at >= mql_at AND sal_at <= mql_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE mql_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(sal_at)) AS cohort, source, 'sal' AS from_stage, 'sql' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, sal_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, sal_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND sql_at >= sal_at AND sql_at <= sal_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE sal_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(sql_at)) AS cohort, source, 'sql' AS from_stage, 'opportunity' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, sql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, sql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND opportunity_at >= sql_at AND opportunity_at <= sql_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE sql_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(opportunity_at)) AS cohort, source, 'opportunity' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, opportunity_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, opportunity_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= opportunity_at AND won_at <= opportunity_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE opportunity_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS cohort, source, 'mql' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= mql_at AND won_at <= mql_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE mql_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(inquiry_at)) AS cohort, source, 'inquiry' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
+        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= inquiry_at AND won_at <= inquiry_at + toIntervalDay({window_days:UInt32})) AS converted
+    FROM counted_journeys
+    WHERE inquiry_at IS NOT NULL
+    GROUP BY cohort, source
+    UNION ALL
+    SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, sum(sign) AS entered,
+        sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
+        sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND step.4 >= step.3 AND step.4 <= step.3 + toIntervalDay({window_days:UInt32})) AS converted
+    FROM journeys_signed(number = 0)
+    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_at), ('mql', 'sal', mql_at, sal_at), ('sal', 'sql', sal_at, sql_at), ('sql', 'opportunity', sql_at, opportunity_at), ('opportunity', 'won', opportunity_at, won_at), ('mql', 'won', mql_at, won_at), ('inquiry', 'won', inquiry_at, won_at)] AS step
+    WHERE step.3 IS NOT NULL
+    GROUP BY cohort, source, from_stage, to_stage
+) AS parts
+GROUP BY cohort, source, from_stage, to_stage
+HAVING entered > 0
+COMMENT 'Cohort conversion between stages within a window, share (window_days).|Of those who entered a stage in a month, how many got further in time?|By month of entry, source and pair of stages, of first entries per cycle: converted = the later stage entered within window_days; of those for whom the window is over.|Cycles stand for themselves: what a later cycle reaches is not counted here. Small cohorts jump.';
+
+CREATE OR REPLACE VIEW kpi_flow_conversion
+AS SELECT
+    source,
+    step.1 AS from_stage,
+    step.2 AS to_stage,
+    step.3 AS entered_from,
+    step.4 AS entered_to,
+    if(entered_from = 0, NULL, entered_to / entered_from) AS flow
+FROM
+(
+    SELECT
+        source,
+        sumIf(sign, inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')}) AS inquiry_n,
+        sumIf(sign, mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')}) AS mql_n,
+        sumIf(sign, sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')}) AS sal_n,
+        sumIf(sign, sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')}) AS sql_n,
+        sumIf(sign, opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')}) AS opportunity_n,
+        sumIf(sign, won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')}) AS won_n
+    FROM all_journeys
+    GROUP BY source
+    HAVING sum(sign) > 0
+)
+ARRAY JOIN [
+    ('inquiry', 'mql', inquiry_n, mql_n), ('mql', 'sal', mql_n, sal_n), ('sal', 'sql', sal_n, sql_n), ('sql', 'opportunity', sql_n, opportunity_n), ('opportunity', 'won', opportunity_n, won_n)
+] AS step
+COMMENT 'Flow conversion of a period, ratio (since, until).|How much goes in and comes out of a stage this month?|By source and pair of stages: first entries of the later one in [since, until) / those of the earlier one.|Not a cohort: those who come out are not those who went in, and it may exceed 1. For decisions take kpi_conversion.';
+
+CREATE OR REPLACE VIEW stay_ranks
+AS WITH
+    totals AS
+    (
+        SELECT stage, source, took_bucket AS bucket, sum(sign) AS n
+        FROM counted_stays
+        WHERE NOT is_implied AND took_bucket >= 0
+        GROUP BY stage, source, took_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT stage, source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT stage, source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY stage, source
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT stage, source,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT stage, source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT stage, source, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT stage, source, took_bucket AS bucket, assumeNotNull(took_ms) AS ms, sum(sign) AS n
+            FROM counted_stays
+            WHERE NOT is_implied AND took_bucket >= 0 AND (stage, source, took_bucket) IN (SELECT stage, source, bucket FROM wanted)
+            GROUP BY stage, source, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY stage, source, bucket
+    ) AS inside USING (stage, source, bucket)
+)
+GROUP BY stage, source
+COMMENT 'Quantiles of the time in stage, milliseconds, by stage and source';
+
+CREATE OR REPLACE VIEW kpi_time_in_stage
+(
+    stage String COMMENT 'Stage that was left',
+    source String COMMENT 'The lead''s source; (none)',
+    stays UInt64 COMMENT 'Stays that ended',
+    p50_days Float64 COMMENT 'Wall time from entering to leaving',
+    p90_days Float64 COMMENT 'Likewise'
+)
+AS SELECT told.stage AS stage, told.source AS source, told.stays AS stays, assumeNotNull(ranks.p50_ms) / 86400000 AS p50_days, assumeNotNull(ranks.p90_ms) / 86400000 AS p90_days
+FROM
+(
+    SELECT stage, source, sum(sign) AS stays
+    FROM counted_stays
+    WHERE NOT is_implied AND took_bucket >= 0
+    GROUP BY stage, source
+    HAVING stays > 0
+) AS told
+INNER JOIN stay_ranks AS ranks ON ranks.stage = told.stage AND ranks.source = told.source
+COMMENT 'Time in stage of stays that ended, days.|How long do leads stand where they stand?|By stage and source: entry of the next stage minus entry of this one.|Implied entries are left out. Long stays that have not ended are missing: see kpi_stage_age.';
+
+CREATE OR REPLACE VIEW age_ranks
+AS WITH
+    totals AS
+    (
+        SELECT lead_stage, lead_team, since_bucket AS bucket, sum(sign) AS n
+        FROM counted_journeys
+        WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified')
+        GROUP BY lead_stage, lead_team, since_bucket
+        HAVING n > 0
+    ),
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
+    wanted AS
+    (
+        SELECT lead_stage, lead_team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
+            rank.2 - (upto[place] - counts[place]) AS before
+        FROM
+        (
+            SELECT lead_stage, lead_team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                toInt64(upto[-1]) AS total
+            FROM totals
+            GROUP BY lead_stage, lead_team
+        )
+        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+    )
+SELECT lead_stage, lead_team,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
+    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+FROM
+(
+    SELECT lead_stage, lead_team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
+    FROM wanted
+    INNER JOIN
+    (
+        SELECT lead_stage, lead_team, bucket, arraySort(groupArray((ms, n))) AS pairs
+        FROM
+        (
+            SELECT lead_stage, lead_team, since_bucket AS bucket, assumeNotNull(since_ms) AS ms, sum(sign) AS n
+            FROM counted_journeys
+            WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified') AND (lead_stage, lead_team, since_bucket) IN (SELECT lead_stage, lead_team, bucket FROM wanted)
+            GROUP BY lead_stage, lead_team, bucket, ms
+            HAVING n > 0
+        )
+        GROUP BY lead_stage, lead_team, bucket
+    ) AS inside USING (lead_stage, lead_team, bucket)
+)
+GROUP BY lead_stage, lead_team
+COMMENT 'Quantiles of when the stage was entered where leads stand, as minus UTC milliseconds, by stage and team';
+
+CREATE OR REPLACE VIEW kpi_stage_age
+(
+    stage String COMMENT 'Stage now, of those that are no end',
+    team String COMMENT 'Team now; (none)',
+    leads UInt64 COMMENT 'Leads that stand there',
+    p50_days Float64 COMMENT 'Age since the entry',
+    p90_days Float64 COMMENT 'Likewise'
+)
+AS SELECT
+    told.lead_stage AS stage,
+    told.lead_team AS team,
+    told.leads AS leads,
+    (toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p50_ms)) / 86400000 AS p50_days,
+    (toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p90_ms)) / 86400000 AS p90_days
+FROM
+(
+    SELECT lead_stage, lead_team, sum(sign) AS leads
+    FROM counted_journeys
+    WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified')
+    GROUP BY lead_stage, lead_team
+    HAVING leads > 0
+) AS told
+INNER JOIN age_ranks AS ranks ON ranks.lead_stage = told.lead_stage AND ranks.lead_team = told.lead_team
+COMMENT 'Age of leads in the stage where they stand, days.|What lies around, and for how long?|By stage and team, of leads now: as_of minus the entry.|won, lost and disqualified do not age.';
+
+CREATE OR REPLACE VIEW kpi_stage_balance
+AS SELECT
+    stage,
+    in_since - out_since AS at_start,
+    in_until - in_since AS entered,
+    out_until - out_since AS left,
+    in_until - out_until AS at_end
+FROM
+(
+    SELECT
+        stage,
+        sumIf(part, what = 'in_since') AS in_since, sumIf(part, what = 'in_until') AS in_until,
+        sumIf(part, what = 'out_since') AS out_since, sumIf(part, what = 'out_until') AS out_until
+    FROM
+    (
+        -- in before since: whole days by their totals, the last day by its rows.
+        SELECT stage, 'in_since' AS what, sum(sign) AS part FROM counted_stays
+        WHERE toDate(entered_at) < toDate({since:DateTime64(3, 'UTC')}) GROUP BY stage
+        UNION ALL
+        SELECT stage, 'in_since' AS what, sum(sign) AS part FROM counted_stays
+        WHERE entered_at >= toStartOfDay({since:DateTime64(3, 'UTC')}) AND entered_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        SELECT stage, 'in_since' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        WHERE entered_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        -- in before until: whole days by their totals, the last day by its rows.
+        SELECT stage, 'in_until' AS what, sum(sign) AS part FROM counted_stays
+        WHERE toDate(entered_at) < toDate({until:DateTime64(3, 'UTC')}) GROUP BY stage
+        UNION ALL
+        SELECT stage, 'in_until' AS what, sum(sign) AS part FROM counted_stays
+        WHERE entered_at >= toStartOfDay({until:DateTime64(3, 'UTC')}) AND entered_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        SELECT stage, 'in_until' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        WHERE entered_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        -- out before since: whole days by their totals, the last day by its rows.
+        SELECT stage, 'out_since' AS what, sum(sign) AS part FROM counted_stays
+        WHERE toDate(left_at) < toDate({since:DateTime64(3, 'UTC')}) GROUP BY stage
+        UNION ALL
+        SELECT stage, 'out_since' AS what, sum(sign) AS part FROM counted_stays
+        WHERE left_at >= toStartOfDay({since:DateTime64(3, 'UTC')}) AND left_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        SELECT stage, 'out_since' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        WHERE left_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        -- out before until: whole days by their totals, the last day by its rows.
+        SELECT stage, 'out_until' AS what, sum(sign) AS part FROM counted_stays
+        WHERE toDate(left_at) < toDate({until:DateTime64(3, 'UTC')}) GROUP BY stage
+        UNION ALL
+        SELECT stage, 'out_until' AS what, sum(sign) AS part FROM counted_stays
+        WHERE left_at >= toStartOfDay({until:DateTime64(3, 'UTC')}) AND left_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        SELECT stage, 'out_until' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        WHERE left_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
+        UNION ALL
+        SELECT stage, 'all' AS what, sum(sign) AS part FROM counted_stays GROUP BY stage
+        UNION ALL
+        SELECT stage, 'all' AS what, sum(sign) AS part FROM stays_signed(number = 0) GROUP BY stage
+    )
+    GROUP BY stage
+    HAVING sumIf(part, what = 'all') > 0
+)
+COMMENT 'Stock and flow of stages in a period, count of leads (since, until).|Is the pipeline filling up or running dry?|By stage: at_start + entered - left = at_end, implied entries included.|A lead that enters and leaves in the period is in both flows.';
+
+CREATE OR REPLACE VIEW kpi_lead_velocity
+(
+    month Date COMMENT 'First day',
+    qualified UInt64 COMMENT 'Entries of mql, one a cycle',
+    before UInt64 COMMENT 'Those of the month before',
+    velocity Nullable(Float64) COMMENT 'qualified / before - 1; NULL when before is 0',
+    is_over Bool COMMENT 'The month has ended'
+)
+AS SELECT
+    month,
+    qualified,
+    lagInFrame(qualified, 1, 0) OVER (ORDER BY month ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS before,
+    if(before = 0, NULL, qualified / before - 1) AS velocity,
+    toDateTime64(addMonths(month, 1), 3, 'UTC') <= (SELECT at FROM as_of) AS is_over
+FROM
+(
+    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS month, sum(sign) AS qualified
+    FROM all_journeys
+    WHERE mql_at IS NOT NULL
+    GROUP BY month
+    HAVING qualified > 0
+    ORDER BY month WITH FILL STEP toIntervalMonth(1)
+)
+COMMENT 'Lead velocity rate, growth of qualified leads from month to month.|Does the pipeline of tomorrow grow?|By UTC month: entries of mql / those of the month before - 1.|The running month is not over: look at is_over.';
+
+CREATE OR REPLACE VIEW kpi_win_rate
+(
+    source String COMMENT 'Source of the opportunity; (none)',
+    open UInt64 COMMENT 'Opportunities still open',
+    won UInt64 COMMENT 'Won',
+    lost UInt64 COMMENT 'Lost',
+    win_rate Nullable(Float64) COMMENT 'won / (won + lost)',
+    cycle_p50_days Nullable(Float64) COMMENT 'Sales cycle of those won: opening to winning',
+    cycle_p90_days Nullable(Float64) COMMENT 'Likewise',
+    maturity_share Float64 COMMENT '(won + lost) / all'
+)
+AS SELECT
+    if(opportunities.source = '', '(none)', opportunities.source) AS source,
+    countIf(status = 'open') AS open,
+    countIf(status = 'won') AS won,
+    countIf(status = 'lost') AS lost,
+    won / nullIf(won + lost, 0) AS win_rate,
+    quantileExactOrNullIf(0.5)(took, status = 'won') / 86400000 AS cycle_p50_days,
+    quantileExactOrNullIf(0.9)(took, status = 'won') / 86400000 AS cycle_p90_days,
+    (won + lost) / count() AS maturity_share
+FROM (SELECT *, ifNull(toUnixTimestamp64Milli(closed_at), 0) - toUnixTimestamp64Milli(opened_at) AS took FROM opportunities) AS opportunities
+GROUP BY source
+COMMENT 'Win rate and length of the sales cycle.|How many deals do we win, and how long does it take?|By source, of opportunities: won / (won + lost); median and p90 of opening to winning.|An opportunity that nobody opened in so many words has cycle 0. Fast deals close first: young cohorts look better than they are.';
+
+CREATE OR REPLACE VIEW kpi_pipeline_velocity
+AS SELECT
+    currency,
+    countIf(status = 'open') AS open,
+    countIf(recent AND status = 'won') AS won,
+    countIf(recent AND status = 'lost') AS lost,
+    won / nullIf(won + lost, 0) AS win_rate,
+    avgOrNullIf(amount, recent AND status = 'won') AS mean_won_amount,
+    quantileExactOrNullIf(0.5)(took, recent AND status = 'won') / 86400000 AS cycle_days,
+    open * win_rate * mean_won_amount / nullIf(cycle_days, 0) AS amount_per_day
+FROM
+(
+    SELECT
+        currency, status, amount,
+        status != 'open' AND closed_at > (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AS recent,
+        ifNull(toUnixTimestamp64Milli(closed_at), 0) - toUnixTimestamp64Milli(opened_at) AS took
+    FROM opportunities
+)
+GROUP BY currency
+COMMENT 'Pipeline velocity, amount won per day (days).|What is the pipeline worth a day as things go?|By currency: open opportunities x win rate x mean amount won / median sales cycle in days; the last three of opportunities closed in the last days.|NULL where nothing was won. Opportunities without an amount count in the rates, not in the mean.';
+
+CREATE OR REPLACE VIEW kpi_goals
+(
+    month Date COMMENT 'First day of the month, in the default calendar''s zone',
+    metric String COMMENT 'inquiry, mql, sal, sql, opportunity, won or won_amount',
+    target Float64 COMMENT 'What both sides want',
+    actual Float64 COMMENT 'What there is',
+    attainment Nullable(Float64) COMMENT 'actual / target',
+    business_days UInt64 COMMENT 'Of the month',
+    elapsed_days UInt64 COMMENT 'Those that are over',
+    pace Nullable(Float64) COMMENT 'attainment / share of business days elapsed; 1: on course',
+    unit String COMMENT 'count, or a currency'
+)
+AS SELECT
+    goals.month AS month,
+    goals.metric AS metric,
+    goals.target AS target,
+    arraySum(x -> if(x.1 >= starts_at AND x.1 < ends_at, x.2, 0), happened) AS actual,
+    actual / nullIf(target, 0) AS attainment,
+    length(days_end_at) AS business_days,
+    arrayCount(ended -> ended <= (SELECT at FROM as_of), days_end_at) AS elapsed_days,
+    attainment / nullIf(elapsed_days / nullIf(business_days, 0), 0) AS pace,
+    if(goals.metric = 'won_amount', base_currency, 'count') AS unit
+FROM goals
+LEFT JOIN
+(
+    SELECT metric, groupArray((at, part)) AS happened
+    FROM
+    (
+        -- By quarters of an hour: months begin with one in every time zone.
+        SELECT 'inquiry' AS metric, toStartOfFifteenMinutes(assumeNotNull(inquiry_at)) AS at, toFloat64(sum(sign)) AS part
+        FROM counted_journeys
+        WHERE inquiry_at >= (SELECT min(starts_at) FROM goals) AND inquiry_at < (SELECT max(ends_at) FROM goals)
+        GROUP BY at
+        UNION ALL
+        SELECT 'mql' AS metric, toStartOfFifteenMinutes(assumeNotNull(mql_at)) AS at, toFloat64(sum(sign)) AS part
+        FROM counted_journeys
+        WHERE mql_at >= (SELECT min(starts_at) FROM goals) AND mql_at < (SELECT max(ends_at) FROM goals)
+        GROUP BY at
+        UNION ALL
+        SELECT 'sal' AS metric, toStartOfFifteenMinutes(assumeNotNull(sal_at)) AS at, toFloat64(sum(sign)) AS part
+        FROM counted_journeys
+        WHERE sal_at >= (SELECT min(starts_at) FROM goals) AND sal_at < (SELECT max(ends_at) FROM goals)
+        GROUP BY at
+        UNION ALL
+        SELECT 'sql' AS metric, toStartOfFifteenMinutes(assumeNotNull(sql_at)) AS at, toFloat64(sum(sign)) AS part
+        FROM counted_journeys
+        WHERE sql_at >= (SELECT min(starts_at) FROM goals) AND sql_at < (SELECT max(ends_at) FROM goals)
+        GROUP BY at
+        UNION ALL
+        SELECT step.1 AS metric, toStartOfFifteenMinutes(assumeNotNull(step.2)) AS at, toFloat64(sum(sign)) AS part
+        FROM journeys_signed(number = 0)
+        ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at)] AS step
+        WHERE step.2 IS NOT NULL
+        GROUP BY metric, at
+        UNION ALL
+        SELECT 'opportunity' AS metric, toStartOfFifteenMinutes(opened_at) AS at, toFloat64(count()) AS part
+        FROM deals
+        GROUP BY at
+        UNION ALL
+        SELECT 'won' AS metric, toStartOfFifteenMinutes(assumeNotNull(closed_at)) AS at, toFloat64(count()) AS part
+        FROM deals
+        WHERE status = 'won'
+        GROUP BY at
+        UNION ALL
+        SELECT 'won_amount' AS metric, toStartOfFifteenMinutes(assumeNotNull(closed_at)) AS at, sum(assumeNotNull(amount)) AS part
+        FROM opportunities
+        WHERE status = 'won' AND amount IS NOT NULL AND currency IN (SELECT base_currency FROM goals)
+        GROUP BY at
+    )
+    GROUP BY metric
+) AS told ON told.metric = goals.metric
+COMMENT 'Joint goals: attainment and pace.|Are we where we wanted to be by now?|By month and metric: first entries of stages per cycle, opportunities opened and won, or amount won, in the month of the default calendar''s zone; pace = attainment / (business days over / business days).|NULL pace before the first business day is over. Amounts without a rate into the base currency are left out.';
+
+CREATE OR REPLACE VIEW kpi_source_coverage
+(
+    kind String COMMENT 'leads or opportunities',
+    total UInt64 COMMENT 'All',
+    with_source UInt64 COMMENT 'Those whose source is told',
+    coverage Nullable(Float64) COMMENT 'with_source / total'
+)
+AS SELECT 'leads' AS kind, sum(leads) AS total, sumIf(leads, source != '(none)') AS with_source, with_source / nullIf(total, 0) AS coverage
+FROM kpi_current_stages
+UNION ALL
+SELECT 'opportunities', count() AS total, countIf(source != '') AS with_source, with_source / nullIf(total, 0)
+FROM deals
+COMMENT 'Source coverage, share.|Of how much of the pipeline do we know where it came from?|Leads with a source / leads; opportunities opened with a source / opportunities.|A source called unknown is a source.';
+
+CREATE OR REPLACE VIEW kpi_campaign_cost
+(
+    campaign String COMMENT 'The campaign; also one without cost or without leads',
+    currency String COMMENT 'Of the cost; empty: no cost told',
+    cost Float64 COMMENT 'Cost told so far',
+    inquiries UInt64 COMMENT 'First entries by cycle of leads of the campaign',
+    mqls UInt64 COMMENT 'Likewise',
+    sals UInt64 COMMENT 'Likewise',
+    sqls UInt64 COMMENT 'Likewise',
+    opportunities UInt64 COMMENT 'Likewise',
+    won UInt64 COMMENT 'Likewise',
+    cost_per_inquiry Nullable(Float64) COMMENT 'cost / inquiries; NULL where there are none',
+    cost_per_mql Nullable(Float64) COMMENT 'Likewise',
+    cost_per_sal Nullable(Float64) COMMENT 'Likewise',
+    cost_per_sql Nullable(Float64) COMMENT 'Likewise',
+    cost_per_opportunity Nullable(Float64) COMMENT 'Likewise',
+    cost_per_won Nullable(Float64) COMMENT 'Likewise'
+)
+AS SELECT
+    campaign, currency, spent.cost AS cost, reached.inquiries AS inquiries, reached.mqls AS mqls, reached.sals AS sals,
+    reached.sqls AS sqls, reached.opportunities AS opportunities, reached.won AS won,
+    cost / nullIf(inquiries, 0) AS cost_per_inquiry, cost / nullIf(mqls, 0) AS cost_per_mql,
+    cost / nullIf(sals, 0) AS cost_per_sal, cost / nullIf(sqls, 0) AS cost_per_sql,
+    cost / nullIf(opportunities, 0) AS cost_per_opportunity, cost / nullIf(won, 0) AS cost_per_won
+FROM (SELECT campaign, campaign_costs.currency AS currency, sum(amount) AS cost FROM campaign_costs GROUP BY campaign, currency) AS spent
+FULL OUTER JOIN
+(
+    SELECT
+        assumeNotNull(all_journeys.campaign) AS campaign,
+        sumIf(sign, inquiry_at IS NOT NULL) AS inquiries, sumIf(sign, mql_at IS NOT NULL) AS mqls, sumIf(sign, sal_at IS NOT NULL) AS sals,
+        sumIf(sign, sql_at IS NOT NULL) AS sqls, sumIf(sign, opportunity_at IS NOT NULL) AS opportunities, sumIf(sign, won_at IS NOT NULL) AS won
+    FROM all_journeys
+    WHERE all_journeys.campaign IS NOT NULL
+    GROUP BY campaign
+    HAVING sum(sign) > 0
+) AS reached USING (campaign)
+COMMENT 'Cost of a campaign per lead that reached a stage, in units of a currency.|What does an MQL of this campaign cost us?|By campaign and currency of the cost: cost told / first entries per cycle of leads first captured by the campaign.|Costs without a rate into the base currency make a row of their own, with the same leads.';
+
+CREATE OR REPLACE VIEW kpi_recycle_yield
+AS SELECT
+    reason,
+    sum(sign) AS recycled,
+    sumIf(sign, is_mature) AS mature,
+    mature / recycled AS maturity_share,
+    sumIf(sign, is_mature AND requalified_at <= entered_at + toIntervalDay({window_days:UInt32})) AS requalified,
+    sumIf(sign, is_mature AND won_at <= entered_at + toIntervalDay({window_days:UInt32})) AS won,
+    if(mature = 0, NULL, requalified / mature) AS yield
+FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM all_stays WHERE stage = 'recycled')
+GROUP BY reason
+HAVING recycled > 0
+COMMENT 'What comes of recycled leads, count and share (window_days).|Is it worth while to come back to them?|By reason, of entries of recycled: qualified anew, and won, within window_days; of those for whom the window is over.|A lead recycled twice stands twice.';
+
+CREATE OR REPLACE VIEW kpi_collateral_lift
+AS SELECT
+    collateral_id,
+    sum(sign) AS shown,
+    sumIf(sign, ifNull(opportunity_at >= mql_at AND opportunity_at <= mql_at + toIntervalDay({window_days:UInt32}), 0)) AS shown_converted,
+    shown_converted / shown AS shown_rate,
+    (tupleElement(whole, 1) - shown) AS others,
+    (tupleElement(whole, 2) - shown_converted) / nullIf(others, 0) AS others_rate,
+    shown_rate / nullIf(others_rate, 0) - 1 AS lift,
+    tupleElement(whole, 3) AS maturity_share
+FROM counted_shows AS shown_to
+CROSS JOIN
+(
+    SELECT (
+        sumIf(sign, is_mature),
+        sumIf(sign, is_mature AND ifNull(opportunity_at >= mql_at AND opportunity_at <= mql_at + toIntervalDay({window_days:UInt32}), 0)),
+        sumIf(sign, is_mature) / greatest(sum(sign), 1)
+    ) AS whole
+    FROM (SELECT mql_at, opportunity_at, sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM all_journeys WHERE mql_at IS NOT NULL)
+) AS everybody
+WHERE mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND shown_at <= mql_at + toIntervalDay({window_days:UInt32})
+GROUP BY collateral_id, whole
+HAVING shown > 0
+COMMENT 'Lift of a piece of collateral, ratio - 1 (window_days).|Do leads who saw it become opportunities more often?|By collateral, of MQLs for whom window_days are over: share of those with an opportunity in the window, among those it was shown to before that / among all others, - 1.|No proof of cause: who is shown more is often closer already, and whoever converts at once had less time to be shown anything.';
+
+CREATE OR REPLACE VIEW kpi_manual_events
+(
+    event_type String COMMENT 'Record name',
+    source_system String COMMENT 'The system that says so',
+    events UInt64 COMMENT 'Events that count',
+    by_hand UInt64 COMMENT 'Those entered by a person',
+    manual_ratio Float64 COMMENT 'by_hand / events'
+)
+AS SELECT event_type, source_system, sum(part) AS events, sumIf(part, entered_by = 'person') AS by_hand, by_hand / events AS manual_ratio
+FROM (SELECT event_type, source_system, entered_by, sum(sign) AS part FROM counted_entered GROUP BY event_type, source_system, entered_by)
+GROUP BY event_type, source_system
+HAVING events > 0
+COMMENT 'Manual-event ratio, share.|How much typing does all this cost?|By record and system: events entered by a person / events.|As the sending system says.';
+
+CREATE OR REPLACE VIEW kpi_completeness
+(
+    source String COMMENT 'The lead''s source; (none)',
+    leads UInt64 COMMENT 'Leads',
+    complete UInt64 COMMENT 'Leads of whom all five fields are known',
+    complete_share Float64 COMMENT 'complete / leads',
+    p50_known Float64 COMMENT 'Share of the five fields that is known, median',
+    p90_known Float64 COMMENT 'Likewise, p90'
+)
+AS SELECT
+    source, total AS leads, counts[6] AS complete, complete / leads AS complete_share,
+    (arrayFirstIndex(sofar -> sofar > toInt64(0.5 * total), upto) - 1) / 5 AS p50_known,
+    (arrayFirstIndex(sofar -> sofar > toInt64(0.9 * total), upto) - 1) / 5 AS p90_known
+FROM
+(
+    SELECT source, sum(part) AS total, [sumIf(part, fields = 0), sumIf(part, fields = 1), sumIf(part, fields = 2), sumIf(part, fields = 3), sumIf(part, fields = 4), sumIf(part, fields = 5)] AS counts, arrayCumSum(counts) AS upto
+    FROM (SELECT source, fields, sum(sign) AS part FROM counted_known GROUP BY source, fields)
+    GROUP BY source
+    HAVING total > 0
+)
+COMMENT 'Completeness of leads, share of five fields.|Do we know enough of a lead to call it?|By source, of leads: how many of name, email, phone, account and region some event gave; the values themselves are not in the store.|A field that was given once is known, whether or not it was right.';
+
+CREATE OR REPLACE VIEW kpi_completed_by
+(
+    field String COMMENT 'name, email, phone, account or region',
+    completed_by String COMMENT '(captured), or who filled it',
+    leads UInt64 COMMENT 'Leads whose field was first given so'
+)
+AS SELECT field, completed_by, sum(sign) AS leads
+FROM counted_fields
+GROUP BY field, completed_by
+HAVING leads > 0
+COMMENT 'Who completes leads, count.|Who fills the gaps?|By field and by whom it was given first: with the capture, or filled_by of LeadEnriched.|(unknown): LeadEnriched did not say.';
+
+CREATE OR REPLACE VIEW attribution_of
+AS SELECT
+    opportunity_id,
+    lead_id,
+    closed_at,
+    amount,
+    currency,
+    touch.2 AS source_system,
+    touch.3 AS event_id,
+    touch.4 AS channel,
+    touch.5 AS campaign,
+    toDecimal64(part, 9) / toDecimal64(1000000000, 0) AS weight
+FROM
+(
+    SELECT
+        *,
+        length(path) AS n,
+        -- Who captured and who opened: the last touch at or before it, else the first.
+        greatest(arrayCount(t -> t.1 <= ifNull(captured_at, closed_at), path), 1) AS creation,
+        greatest(arrayCount(t -> t.1 <= opened_at, path), 1) AS opening,
+        arrayMap(i -> multiIf(
+            {model:String} = 'first', toFloat64(i = 1),
+            {model:String} = 'last', toFloat64(i = n),
+            {model:String} = 'linear', 1.,
+            {model:String} = 'u', 0.4 * (i = 1) + 0.4 * (i = creation),
+            {model:String} = 'w', 0.3 * (i = 1) + 0.3 * (i = creation) + 0.3 * (i = opening),
+            {model:String} = 'time_decay', exp2(-dateDiff('second', path[i].1, closed_at) / 86400. / {half_life_days:UInt32}),
+            throwIf({model:String} NOT IN ('first', 'last', 'linear', 'u', 'w', 'time_decay'), 'model is one of first, last, linear, u, w, time_decay')
+        ), arrayEnumerate(path)) AS anchors,
+        arrayMap(i -> {model:String} IN ('u', 'w') AND i != 1 AND i != creation AND ({model:String} = 'u' OR i != opening), arrayEnumerate(path)) AS between,
+        arraySum(between) AS others,
+        arrayMap((a, b) -> if(b, if({model:String} = 'u', 0.2, 0.1) / others, a), anchors, between) AS raw,
+        arraySum(raw) AS whole,
+        arrayMap(x -> toInt64(floor(x / whole * 1000000000)), raw) AS floored,
+        -- Rounding loses less than one unit of each share; the units go to those that have a share, one each, the first first: the sum is exactly 1.
+        1000000000 - arraySum(floored) AS lost,
+        arrayCount(x -> x > 0, floored) AS shares,
+        arrayMap((x, i) -> if(x > 0, x + intDiv(lost, shares) + (i <= lost % shares), 0), floored, arrayCumSum(x -> x > 0, floored)) AS parts
+    FROM
+    (
+        SELECT
+            won.opportunity_id AS opportunity_id, won.lead_id AS lead_id, assumeNotNull(won.closed_at) AS closed_at, won.opened_at AS opened_at,
+            won.amount AS amount, won.currency AS currency, won.captured_at AS captured_at,
+            arraySort(arrayFilter(
+                t -> t.1 <= closed_at AND t.1 >= closed_at - toIntervalMonth({lookback_months:UInt32}),
+                arrayDistinct(arrayFlatten(groupArray(reached.ats)))
+            )) AS known,
+            if(empty(known), [(closed_at, '', '', '(none)', '(none)')], known) AS path
+        FROM
+        (
+            SELECT
+                opportunities.*,
+                if(ifNull(survivors.survivor, '') = '', person, survivors.survivor) AS reader
+            FROM
+            (
+                SELECT *, arrayJoin(arrayDistinct(arrayConcat([lead_id], arrayMap(r -> r.1, contact_roles)))) AS person
+                FROM opportunities
+                WHERE status = 'won' AND closed_at >= {since:DateTime64(3, 'UTC')} AND closed_at < {until:DateTime64(3, 'UTC')}
+            ) AS opportunities
+            LEFT JOIN survivors ON survivors.lead_id = opportunities.person
+        ) AS won
+        LEFT JOIN
+        (
+            SELECT lead_id, groupArray((at, toString(source_system), event_id, toString(channel), if(campaign = '', '(none)', campaign))) AS ats
+            FROM touches
+            WHERE outcome != 'bounced' AND lead_id IN
+            (
+                SELECT if(ifNull(survivors.survivor, '') = '', person, survivors.survivor)
+                FROM
+                (
+                    SELECT arrayJoin(arrayConcat([lead_id], arrayMap(r -> r.1, contact_roles))) AS person
+                    FROM deals
+                    WHERE status = 'won' AND closed_at >= {since:DateTime64(3, 'UTC')} AND closed_at < {until:DateTime64(3, 'UTC')}
+                ) AS won
+                LEFT JOIN survivors ON survivors.lead_id = won.person
+            )
+            GROUP BY lead_id
+        ) AS reached ON reached.lead_id = won.reader
+        GROUP BY opportunity_id, lead_id, closed_at, opened_at, amount, currency, captured_at
+    )
+)
+ARRAY JOIN path AS touch, parts AS part
+WHERE part > 0
+COMMENT 'Weights of touches on won opportunities: attribution(model = first, last, linear, u, w or time_decay, half_life_days, lookback_months, since, until); of those won in [since, until). Exactly 1 for each opportunity';
+
+CREATE OR REPLACE VIEW attribution
+AS SELECT *
+FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = '1970-01-01 00:00:00', until = '2299-01-01 00:00:00')
+COMMENT 'Weights of touches on won opportunities: attribution(model = first, last, linear, u, w or time_decay, half_life_days, lookback_months); exactly 1 for each opportunity';
+
+CREATE OR REPLACE VIEW kpi_attribution
+AS SELECT
+    told.campaign AS campaign,
+    told.channel AS channel,
+    told.currency AS currency,
+    uniqExact(told.opportunity_id, told.lead_id) AS opportunities,
+    sum(told.weight) AS weight,
+    sum(ifNull(told.amount, 0) * toFloat64(told.weight)) AS amount
+FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}) AS told
+GROUP BY campaign, channel, currency
+COMMENT 'Amount won, shared out to the touches before it, in units of a currency (model, half_life_days, lookback_months, since, until).|Which campaigns and channels bring in what we win?|By campaign, channel and currency, of opportunities won in [since, until): touches of the primary lead and of those in contact roles, up to winning and lookback_months back, bounced ones left out. first, last: all to that one. linear: alike. u: 40 first, 40 the touch of the capture, 20 the rest. w: 30 first, 30 capture, 30 opening, 10 the rest. time_decay: half for every half_life_days before winning.|The weights of an opportunity sum to exactly 1; without touches (none) has them all. Without a rest its part goes to the others in proportion. Customary: half_life_days 90, lookback_months 27.';
+
+CREATE OR REPLACE VIEW kpi_campaign_return
+AS SELECT
+    campaign,
+    currency,
+    spent.cost AS cost,
+    attributed.amount AS amount,
+    if(cost = 0, NULL, (amount - cost) / cost) AS roi
+FROM (SELECT campaign, campaign_costs.currency AS currency, sum(campaign_costs.amount) AS cost FROM campaign_costs GROUP BY campaign, currency) AS spent
+FULL OUTER JOIN
+(
+    SELECT campaign, told.currency AS currency, sum(ifNull(told.amount, 0) * toFloat64(told.weight)) AS amount
+    FROM attribution(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}) AS told
+    GROUP BY campaign, currency
+) AS attributed USING (campaign, currency)
+COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost.';
+
+CREATE OR REPLACE VIEW kpi_touch_stage
+AS SELECT
+    channel,
+    origin,
+    moves.stage AS stage,
+    moves.moved AS moved,
+    entered.entries AS entries,
+    moved / entries AS share
+FROM
+(
+    SELECT channel, origin, stage, sum(sign) AS moved
+    FROM counted_moves
+    WHERE lag_days < {days:UInt32}
+    GROUP BY channel, origin, stage
+    HAVING moved > 0
+) AS moves
+INNER JOIN
+(
+    SELECT stage, sum(sign) AS entries
+    FROM counted_stays
+    WHERE NOT is_implied AND stage IN ('mql', 'sal', 'sql', 'opportunity', 'won', 'lost')
+    GROUP BY stage
+) AS entered ON entered.stage = moves.stage
+COMMENT 'Touch x stage matrix, count and share (days).|Which touches move leads on?|By channel, origin and stage: entries of the stage that had such a touch in the days before, and their share of all its entries.|One entry stands under every sort of touch before it: columns do not sum up to 1. Implied entries are left out.';

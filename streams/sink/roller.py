@@ -1,0 +1,109 @@
+"""Rolls up what the sink inserts, in a thread of its own: soon after a batch has landed, at most every `rollup_interval`.
+
+What the store refuses is tried again the next time: nothing is lost by it, KPIs of the archive and quantiles only grow old.
+Of several sinks one rolls up at a time; which one does not matter.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Final
+
+import structlog
+
+from streams.config import Settings
+from streams.errors import BatonError
+from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
+from streams.store.client import Client, connect
+from streams.store.reconcile import Reconciliation
+from streams.store.rollup import TABLES, Rollups
+
+log = structlog.get_logger(__name__)
+
+_RECONCILE_SECONDS: Final = 300.0
+_TIDY_SECONDS: Final = 3600.0
+
+
+class Roller:
+    """`start`, then `landed` whenever something was inserted, `stop` in the end; from any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Client | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._landed_at = time.monotonic()
+        self._looked_at = -1.0
+        """When the last look began that took in all there was."""
+        self._thread = threading.Thread(target=self._run, name="roller", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def landed(self) -> None:
+        self._landed_at = time.monotonic()
+        self._wake.set()
+
+    @property
+    def current(self) -> bool:
+        """All that has landed is rolled up."""
+        return self._looked_at > self._landed_at
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(10)
+
+    # --- in the thread ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        checked = tidied = time.monotonic()
+        missed = True
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            self._wake.clear()
+            try:
+                if self._client is None:
+                    self._client = connect(self._settings)
+                rollups = Rollups(self._client, self._settings.store_url)
+                order = Reconciliation(self._client, self._settings.store_url)
+                if missed:
+                    order.mark_missed()
+                    missed = False
+                if (leads := rollups.roll()) is not None:
+                    self._looked_at = began
+                    ROLLED_LEADS.inc(leads)
+                    if leads:
+                        ROLLUP_SECONDS.observe(time.monotonic() - began)
+                ROLLUP_AGE.set(order.age())
+                if began - checked > _RECONCILE_SECONDS:
+                    checked = began
+                    self._reconcile(order)
+                if began - tidied > _TIDY_SECONDS:
+                    tidied = began
+                    order.drop_old()
+            except BatonError as error:
+                ROLLUP_ERRORS.inc()
+                log.warning("not rolled up", cause=str(error))
+                self._forget()
+            # The next look: some time after this one began, or as long again as it took where the store is slow.
+            rest = max(self._settings.rollup_interval, 2 * (time.monotonic() - began)) - (time.monotonic() - began)
+            if not self._stopping.wait(max(rest, 0)):
+                self._wake.wait(self._settings.rollup_interval)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            client.close()
+
+    @staticmethod
+    def _reconcile(order: Reconciliation) -> None:
+        differing = order.drift()
+        for table in TABLES:
+            ROLLUP_DRIFT.labels(table).set(differing[table])
+        if any(differing.values()):
+            log.error(
+                "rollups differ from what they are made of", **{key: rows for key, rows in differing.items() if rows}
+            )

@@ -1,0 +1,139 @@
+"""Rolls up what has changed: the tables counted_… that KPI views read. Why that is exact: migration 0003.
+
+One rollup is a row of `rollups`. Whoever inserts it does it, in shares of so many leads; whoever finds one that is not done
+and has not moved for a while takes it over. Every insert is named by rollup, share and table, so that two who believe that
+it is theirs insert once. A rollup takes in all that has changed so far, but declares done only what was marked a little
+while ago: a mark may be seen shortly before the row that it is for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from streams.store.client import Client
+from streams.store.rolling import CHANGED, Rolling, Share, Store, all_leads, changed_leads
+
+LEADS: Final = ("journeys", "clocks", "stays")
+"""Of the tables of leads, transitions and clocks."""
+STORIES: Final = ("touches", "deals", "entered", "fields", "known", "mqls", "moves", "shows")
+"""Of the archive, and told by the leads that an event is part of now."""
+TABLES: Final = ("merges", *LEADS, *STORIES)
+"""Bare names: a table counted_…, and views …_now and …_changes."""
+_SUMMED: Final = ("entered", "moves")
+"""Of those several rows may be the same."""
+SHARE: Final = 50_000
+"""Leads of one share: their rows are one block in memory."""
+_MARGIN_SECONDS: Final = 1
+_STALE_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A rollup that is ours to do: a row of `rollups`."""
+
+    number: int
+    everything: bool
+    bounds: tuple[str, ...]
+
+
+class Rollups:
+    """Works with one client, which is the caller's. Raises BatonError for whatever the store refuses."""
+
+    def __init__(self, client: Client, store_url: str, share: int = SHARE) -> None:
+        """`share`: leads at once."""
+        self._store = Store(client, store_url)
+        self._share = share
+        self._me = secrets.token_hex(8)
+
+    def roll(self) -> int | None:
+        """Takes in what has changed; how many leads that were. None: another process is at it."""
+        if not self._store.one("SELECT count() FROM (SELECT 1 FROM changed_leads WHERE changed_at > ({cut}) LIMIT 1)"):
+            return 0
+        work = self._claim(everything=False)
+        return None if work is None else self._do(work)
+
+    def rebuild(self) -> int:
+        """Has everything looked at again: what is rolled up and right stays as it is. How many leads that were."""
+        work = self._claim(everything=True)
+        return 0 if work is None else self._do(work)
+
+    def _do(self, work: _Work) -> int:
+        leads = 0
+        for after, upto in zip(["", *work.bounds], [*work.bounds, ""], strict=True):
+            # Numbers of our own, whoever else may be at the same rollup.
+            leads += self._take_in(work, Share(secrets.randbits(60), after, upto, work.everything))
+            self._tell(work.number, done=False)
+        self._tell(work.number, done=True)
+        return leads
+
+    def _tell(self, number: int, *, done: bool) -> None:
+        self._store.command(
+            "INSERT INTO rollups (number, upto, owner, everything, bounds, is_done)"
+            " SELECT number, upto, owner, everything, bounds, {done:Bool} FROM rollups FINAL WHERE number = {number:UInt64}",
+            {"number": number, "done": done},
+        )
+
+    def _claim(self, *, everything: bool) -> _Work | None:
+        last = self._store.rows(
+            "SELECT number, is_done, owner, dateDiff('second', written_at, now64(3)), everything, bounds FROM rollups FINAL"
+            " ORDER BY number DESC LIMIT 1"
+        )
+        number, done, owner, age, whole, bounds = last[0] if last else (0, True, "", 0, False, [])
+        if not done:
+            return _Work(number, whole, tuple(bounds)) if owner == self._me or age >= _STALE_SECONDS else None
+        number = int(number) + 1
+        self._store.command(
+            "INSERT INTO rollups (number, upto, owner, everything, bounds, is_done) SELECT {number:UInt64},"
+            " greatest(now64(3) - toIntervalSecond({margin:UInt32}), (SELECT max(upto) FROM rollups)), {me:String},"
+            " {everything:Bool}, {bounds:Array(String)}, false",
+            {
+                "number": number, "margin": _MARGIN_SECONDS, "me": self._me, "everything": everything,
+                "bounds": self._bounds(everything=everything),
+            },
+            f"{number}-begun",
+        )  # fmt: skip
+        # Of two who insert it the store keeps the first.
+        owner, bounds = self._store.rows(
+            "SELECT owner, bounds FROM rollups WHERE number = {number:UInt64} LIMIT 1", number=number
+        )[0]
+        return _Work(number, everything, tuple(bounds)) if owner == self._me else None
+
+    def _bounds(self, *, everything: bool) -> list[str]:
+        """Where one share ends and the next begins."""
+        leads = all_leads() if everything else changed_leads()
+        return [
+            bound
+            for (bound,) in self._store.rows(
+                "SELECT lead_id FROM (SELECT lead_id, rowNumberInAllBlocks() AS place FROM"  # noqa: S608  # names of ours
+                f" (SELECT lead_id FROM ({leads}) GROUP BY lead_id ORDER BY lead_id)) WHERE (place + 1) % {{share:UInt64}} = 0",
+                share=self._share,
+            )
+        ]
+
+    def _take_in(self, work: _Work, share: Share) -> int:
+        with Rolling(self._store, share) as rolling:
+            rolling.begin()
+            # Whom a lead was part of, and whom it is part of: the stories of both change.
+            rolling.follow()
+            self._add("merges", work, share)
+            rolling.follow()
+            rolling.members()
+            for table in (*LEADS, *STORIES):
+                self._add(table, work, share)
+            return rolling.count()
+
+    def _add(self, table: str, work: _Work, share: Share) -> None:
+        known = self._store.one(
+            f"SELECT count() FROM (SELECT 1 FROM counted_{table} WHERE lead_id IN ({CHANGED}) LIMIT 1)",  # noqa: S608  # our names
+            number=share.number,
+        )
+        # Of leads that are new the change is all there is; with counts by row the view adds up.
+        rows = f"{table}_changes" if known or table in _SUMMED else f"{table}_signed"
+        self._store.command(
+            # What is taken back first: collapsing goes by the order of the rows.
+            f"INSERT INTO counted_{table} SELECT * FROM {rows}(number = {{number:UInt64}}) ORDER BY sign",  # noqa: S608  # our names
+            share.parameters,
+            f"{work.number}-{table}-{share.after}-{share.upto}",
+        )

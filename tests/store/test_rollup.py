@@ -1,0 +1,140 @@
+"""Rollups: exact under corrections, whoever rolls up, whatever is lost in between; and reconciliation tells if they are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from processors import rows
+from processors.rows import At, Row
+from streams.config import Settings
+from streams.store.client import INSERT_SETTINGS, Client
+from streams.store.reconcile import Reconciliation
+from streams.store.rolling import Rolling, Share
+from streams.store.rollup import TABLES, Rollups
+from tests.sink.support import START, journey, state
+from tests.store.fixtures import client, embedded_store_url, store
+
+__all__ = ["client", "embedded_store_url", "store"]
+
+EQUAL = dict.fromkeys(TABLES, 0)
+
+
+def told(client: Client, *leads: dict[str, Any] | str, first: int) -> None:
+    """States of leads, one record each from the offset `first` on; a bare name: given up."""
+    made: list[Row] = []
+    for offset, lead in enumerate(leads, first):
+        at = At("topic", 1, 0, offset)
+        made.append(rows.lead_gone(lead, at) if isinstance(lead, str) else rows.lead(lead, at))
+    client.insert("leads", made, column_names=rows.LEADS.columns, settings=INSERT_SETTINGS)
+
+
+def stages(client: Client) -> list[Any]:
+    return list(client.query("SELECT source, stage, leads FROM kpi_current_stages ORDER BY ALL").result_rows)
+
+
+@pytest.fixture
+def rollups(store: Settings, client: Client) -> Rollups:
+    told(
+        client,
+        state("a", "mql", journey(1, mql_at=START), source="web"),
+        state("b", "mql", journey(1, mql_at=START), source="web"),
+        first=0,
+    )
+    return Rollups(client, store.store_url)
+
+
+@pytest.fixture
+def order(store: Settings, client: Client) -> Reconciliation:
+    return Reconciliation(client, store.store_url)
+
+
+def test_a_correction_shows_at_once_and_stays_when_it_is_rolled_up(
+    rollups: Rollups, order: Reconciliation, client: Client
+) -> None:
+    for corrected, expected in (
+        ((), [("web", "mql", 2)]),
+        ((state("a", "won", journey(1, mql_at=START, won_at=START), source="fair"),), [("fair", "won", 1), ("web", "mql", 1)]),
+        ((state("a", "mql", journey(1, mql_at=START), source="web"),), [("web", "mql", 2)]),
+        (("b",), [("web", "mql", 1)]),
+        ((state("a", "merged", journey(1, mql_at=START), source="web"),), []),
+    ):  # fmt: skip
+        if corrected:
+            told(client, *corrected, first=10 + client.query("SELECT max(offset) FROM leads").first_row[0])
+        assert stages(client) == expected
+        rollups.roll()
+        assert stages(client) == expected
+        client.command("OPTIMIZE TABLE counted_journeys FINAL")
+        assert stages(client) == expected
+        assert order.differing() == EQUAL
+
+
+def test_rolling_up_again_changes_nothing(rollups: Rollups, store: Settings, client: Client) -> None:
+    assert rollups.roll() == 2
+    other = Rollups(client, store.store_url)
+    assert other.rebuild() == 2
+    assert stages(client) == [("web", "mql", 2)]
+    assert client.query("SELECT sum(sign), count() FROM counted_journeys").first_row == (2, 2)
+
+
+def test_of_two_one_rolls_up_and_who_breaks_off_is_taken_over(
+    rollups: Rollups, store: Settings, client: Client
+) -> None:
+    other = Rollups(client, store.store_url)
+    work = rollups._claim(everything=False)
+    assert work is not None
+    assert other.roll() is None
+    # Half of it is done, by one who then is gone for good.
+    with Rolling(rollups._store, Share(7)) as rolling:
+        rolling.begin()
+        rollups._add("journeys", work, Share(7))
+    client.command(
+        "INSERT INTO rollups (number, upto, owner, is_done, written_at) SELECT number, upto, owner, false,"
+        " now64(3) - toIntervalHour(1) FROM rollups"
+    )
+    client.command("OPTIMIZE TABLE rollups FINAL")
+    assert other.roll() is not None
+    assert stages(client) == [("web", "mql", 2)]
+    assert Reconciliation(client, store.store_url).differing() == EQUAL
+
+
+def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> None:
+    work = rollups._claim(everything=False)
+    assert work is not None
+    with Rolling(rollups._store, Share(7)) as rolling:
+        rolling.begin()
+        rollups._add("journeys", work, Share(7))
+    # As another would insert who had not seen it.
+    rollups._store.command(
+        "INSERT INTO counted_journeys SELECT * REPLACE('x' AS source) FROM counted_journeys",
+        {},
+        f"{work.number}-journeys--",
+    )
+    assert client.query("SELECT count(), countIf(source = 'x') FROM counted_journeys").first_row == (2, 0)
+
+
+def test_a_mark_that_was_lost_is_made_up_for(rollups: Rollups, order: Reconciliation, client: Client) -> None:
+    rollups.roll()
+    client.command("DETACH TABLE leads_changed")
+    told(client, state("c", "sal", journey(1, sal_at=START), source="web"), first=100)
+    client.command("ATTACH TABLE leads_changed")
+    assert stages(client) == [("web", "mql", 2)]
+    order.mark_missed()
+    assert stages(client) == [("web", "mql", 2), ("web", "sal", 1)]
+    rollups.roll()
+    assert order.differing() == EQUAL
+
+
+def test_reconciliation_finds_what_is_wrong_and_a_rebuild_mends_it(
+    rollups: Rollups, order: Reconciliation, client: Client
+) -> None:
+    rollups.roll()
+    client.command("INSERT INTO rollups (number, upto, is_done) VALUES (100, '2100-01-01 00:00:00', true)")
+    client.command("INSERT INTO counted_journeys SELECT * FROM counted_journeys WHERE lead_id = 'a'")
+    client.command("ALTER TABLE counted_known DELETE WHERE lead_id = 'b' SETTINGS mutations_sync = 1")
+    assert order.differing() == EQUAL | {"journeys": 1, "known": 1}
+    assert stages(client) == [("web", "mql", 3)]
+    rollups.rebuild()
+    assert order.differing() == EQUAL
+    assert stages(client) == [("web", "mql", 2)]
