@@ -6,6 +6,7 @@ Of several sinks one rolls up at a time; which one does not matter.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from typing import Final
@@ -30,6 +31,7 @@ class Roller:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._me = secrets.token_hex(8)
         self._client: Client | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -66,7 +68,7 @@ class Roller:
             try:
                 if self._client is None:
                     self._client = connect(self._settings)
-                rollups = Rollups(self._client, self._settings.store_url)
+                rollups = Rollups(self._client, self._settings.store_url, owner=self._me)
                 order = Reconciliation(self._client, self._settings.store_url)
                 if missed:
                     order.mark_missed()

@@ -41,11 +41,11 @@ class _Work:
 class Rollups:
     """Works with one client, which is the caller's. Raises BatonError for whatever the store refuses."""
 
-    def __init__(self, client: Client, store_url: str, share: int = SHARE) -> None:
-        """`share`: leads at once."""
+    def __init__(self, client: Client, store_url: str, *, share: int = SHARE, owner: str = "") -> None:
+        """`share`: leads at once. `owner`: who goes on with what was broken off under this name; none: another each time."""
         self._store = Store(client, store_url)
         self._share = share
-        self._me = secrets.token_hex(8)
+        self._me = owner or secrets.token_hex(8)
 
     def roll(self) -> int | None:
         """Takes in what has changed; how many leads that were. None: another process is at it."""
