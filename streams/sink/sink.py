@@ -104,14 +104,14 @@ class Sink:
                 "position": ends[place] if at_end else positions[place],
                 "at_end": at_end,
             }
+        rolled = self._roller is None or self._roller.current
         return {
             "role": "sink",
             "pid": os.getpid(),
             "ready": bool(positions),
             "partitions": partitions,
-            "caught_up": bool(partitions)
-            and all(partition["at_end"] for partition in partitions.values())
-            and (self._roller is None or self._roller.current),
+            "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()) and rolled,
+            "rolled": rolled,
             "rows": dict(self._writer.inserted),
             "refused": self._refused,
             "waits_for": self._patience.cause,

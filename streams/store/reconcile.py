@@ -65,11 +65,11 @@ class Reconciliation:
         ):
             self._store.command(f"ALTER TABLE rolling DROP PARTITION {int(number)}")
         for (hour,) in self._store.rows(
-            "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = 'changed_leads'"
-            " AND active AND max_time + toIntervalHour({kept:UInt32}) < now() AND max_time < ({cut})",
+            "SELECT toString(toStartOfHour(changed_at)) FROM changed_leads GROUP BY toStartOfHour(changed_at)"
+            " HAVING max(changed_at) < least(({cut}), now64(3) - toIntervalHour({kept:UInt32}))",
             kept=_KEPT_HOURS,
         ):
-            self._store.command(f"ALTER TABLE changed_leads DROP PARTITION ID '{int(hour)}'")
+            self._store.command(f"ALTER TABLE changed_leads DROP PARTITION '{hour}'")
 
     def drift(self, leads: int = 1000) -> dict[str, int]:
         """Table -> rows in which it and what it is made of differ, of so many leads from a random one on.

@@ -12,6 +12,7 @@ from streams.sink.batch import Partition, Reader
 from streams.sink.origins import Origin
 from streams.sink.writer import Writer
 from streams.store.migrations import Migrator
+from streams.store.rollup import Rollups
 from tests.access.clients import Login
 from tests.sink.support import DAY, IDS, START, Schemas, instance, journey, letter, position, state
 from tests.sink.test_direct import Told
@@ -67,6 +68,7 @@ def fill(settings: Settings) -> None:
         batch = reader.read([(Partition(topic, 0, Origin("x" * 22, 1), {}), told)])
         for table, made in batch.rows.items():
             writer.insert(table, made, writer.token())
+    Rollups(writer.client, settings.store_url).roll()
     writer.close()
 
 

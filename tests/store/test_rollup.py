@@ -138,3 +138,12 @@ def test_reconciliation_finds_what_is_wrong_and_a_rebuild_mends_it(
     rollups.rebuild()
     assert order.differing() == EQUAL
     assert stages(client) == [("web", "mql", 2)]
+
+
+def test_old_marks_go_once_they_are_rolled_up(rollups: Rollups, order: Reconciliation, client: Client) -> None:
+    client.command("INSERT INTO changed_leads (lead_id, changed_at) SELECT 'a', now64(3) - toIntervalHour(30)")
+    order.drop_old()
+    assert client.query("SELECT countIf(lead_id = 'a') FROM changed_leads").first_row == (2,)
+    rollups.roll()
+    order.drop_old()
+    assert client.query("SELECT countIf(lead_id = 'a'), count() FROM changed_leads").first_row == (1, 2)
