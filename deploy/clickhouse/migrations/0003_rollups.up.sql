@@ -94,6 +94,7 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     won_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
     lost_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
     hand_raised_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First hand-raise of the cycle',
+    is_raised Bool COMMENT 'There is one',
     routing_ms Nullable(Int64) COMMENT 'From the hand-raise to the first assignment to a person, milliseconds; NULL: none after it',
     routing_bucket Int16 COMMENT 'Bucket of routing_ms; -1: NULL',
     rep_ms Nullable(Int64) COMMENT 'From that assignment to the first response evidence, milliseconds; NULL: none after it',
@@ -102,8 +103,10 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     since_bucket Int32 COMMENT 'Its day',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION standing (SELECT is_current, source, lead_stage, reached, sum(sign) GROUP BY is_current, source, lead_stage, reached),
-    PROJECTION routed (SELECT hand_raised_at IS NOT NULL, team, routing_bucket, sum(sign) GROUP BY hand_raised_at IS NOT NULL, team, routing_bucket),
-    PROJECTION answered (SELECT hand_raised_at IS NOT NULL, team, rep_bucket, sum(sign) GROUP BY hand_raised_at IS NOT NULL, team, rep_bucket),
+    PROJECTION routed (SELECT is_raised, team, routing_bucket, sum(sign) GROUP BY is_raised, team, routing_bucket),
+    PROJECTION answered (SELECT is_raised, team, rep_bucket, sum(sign) GROUP BY is_raised, team, rep_bucket),
+    PROJECTION by_routing (SELECT is_raised, team, routing_bucket, routing_ms, sign ORDER BY is_raised, team, routing_bucket),
+    PROJECTION by_rep (SELECT is_raised, team, rep_bucket, rep_ms, sign ORDER BY is_raised, team, rep_bucket),
     PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket)
 )
 ENGINE = CollapsingMergeTree(sign)
@@ -167,6 +170,8 @@ CREATE TABLE IF NOT EXISTS counted_stays
     PROJECTION by_entry (SELECT entered_at, stage, sign ORDER BY entered_at),
     PROJECTION exits (SELECT toDate(left_at), stage, sum(sign) GROUP BY toDate(left_at), stage),
     PROJECTION by_exit (SELECT left_at, stage, sign ORDER BY left_at),
+    PROJECTION by_rejection (SELECT is_rejection, source, team, first_rejected_mql_at, sign ORDER BY is_rejection),
+    PROJECTION by_stage (SELECT stage, reason, entered_at, requalified_at, won_at, sign ORDER BY stage),
     PROJECTION rejections (SELECT is_rejection, source, reason, sum(sign) GROUP BY is_rejection, source, reason)
 )
 ENGINE = CollapsingMergeTree(sign)
@@ -470,6 +475,7 @@ AS SELECT
     if(is_current, toUInt16(arraySum((i, ats) -> bitShiftLeft(arrayExists(at -> at IS NOT NULL, ats), i), range(7), [cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at])), 0) AS reached,
     journey.inquiry_at AS inquiry_at, journey.mql_at AS mql_at, journey.sal_at AS sal_at, journey.sql_at AS sql_at, journey.opportunity_at AS opportunity_at, journey.won_at AS won_at, journey.lost_at AS lost_at,
     journey.hand_raised_at AS hand_raised_at,
+    hand_raised_at IS NOT NULL AS is_raised,
     -- What happened before the hand-raise, or before the assignment, has no delay.
     if(hand_raised_at IS NULL OR journey.first_assigned_at < hand_raised_at, NULL, toUnixTimestamp64Milli(journey.first_assigned_at) - toUnixTimestamp64Milli(hand_raised_at)) AS routing_ms,
     if(routing_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(routing_ms), 0) + 1) * 64))) AS routing_bucket,
@@ -482,14 +488,14 @@ LEFT ARRAY JOIN cycles AS journey, arrayEnumerate(cycles.cycle) AS place
 COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW journeys_signed
-AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, -toInt64(sign) AS sign FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, -toInt64(sign) AS sign FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
+SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_journeys says, taken back, and what journeys_now says';
 
 CREATE OR REPLACE VIEW journeys_changes
-AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, sum(signed.sign) AS n FROM journeys_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket)
+AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt8(sign(n)) AS sign
+FROM (SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, sum(signed.sign) AS n FROM journeys_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_journeys so that it says the same as journeys_now';
 

@@ -188,11 +188,11 @@ AS WITH
             FROM totals
             GROUP BY source
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('min', toInt64(0)), ('max', total - 1), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT source,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms,
+    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
 FROM
 (
     SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
@@ -236,11 +236,10 @@ AS WITH
             FROM totals
             GROUP BY source
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT source,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
     SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
@@ -407,7 +406,7 @@ AS WITH
     (
         SELECT team, routing_bucket AS bucket, sum(sign) AS n
         FROM counted_journeys
-        WHERE hand_raised_at IS NOT NULL AND routing_bucket >= 0
+        WHERE is_raised AND routing_bucket >= 0
         GROUP BY team, routing_bucket
         HAVING n > 0
     ),
@@ -423,11 +422,10 @@ AS WITH
             FROM totals
             GROUP BY team
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT team,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
     SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
@@ -439,7 +437,7 @@ FROM
         (
             SELECT team, routing_bucket AS bucket, assumeNotNull(routing_ms) AS ms, sum(sign) AS n
             FROM counted_journeys
-            WHERE hand_raised_at IS NOT NULL AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT team, bucket FROM wanted)
+            WHERE is_raised AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT team, bucket FROM wanted)
             GROUP BY team, bucket, ms
             HAVING n > 0
         )
@@ -455,7 +453,7 @@ AS WITH
     (
         SELECT team, rep_bucket AS bucket, sum(sign) AS n
         FROM counted_journeys
-        WHERE hand_raised_at IS NOT NULL AND rep_bucket >= 0
+        WHERE is_raised AND rep_bucket >= 0
         GROUP BY team, rep_bucket
         HAVING n > 0
     ),
@@ -471,11 +469,10 @@ AS WITH
             FROM totals
             GROUP BY team
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT team,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
     SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
@@ -487,7 +484,7 @@ FROM
         (
             SELECT team, rep_bucket AS bucket, assumeNotNull(rep_ms) AS ms, sum(sign) AS n
             FROM counted_journeys
-            WHERE hand_raised_at IS NOT NULL AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT team, bucket FROM wanted)
+            WHERE is_raised AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT team, bucket FROM wanted)
             GROUP BY team, bucket, ms
             HAVING n > 0
         )
@@ -521,13 +518,13 @@ AS SELECT
     rep.p90_ms / 3600000 AS rep_p90_hours
 FROM (
     SELECT team, sum(part) AS raised, sumIf(part, routing_bucket >= 0) AS assigned
-    FROM (SELECT team, routing_bucket, sum(sign) AS part FROM counted_journeys WHERE hand_raised_at IS NOT NULL GROUP BY team, routing_bucket)
+    FROM (SELECT team, routing_bucket, sum(sign) AS part FROM counted_journeys WHERE is_raised GROUP BY team, routing_bucket)
     GROUP BY team
     HAVING raised > 0
 ) AS told
 INNER JOIN (
     SELECT team, sum(part) AS raised, sumIf(part, rep_bucket >= 0) AS answered
-    FROM (SELECT team, rep_bucket, sum(sign) AS part FROM counted_journeys WHERE hand_raised_at IS NOT NULL GROUP BY team, rep_bucket)
+    FROM (SELECT team, rep_bucket, sum(sign) AS part FROM counted_journeys WHERE is_raised GROUP BY team, rep_bucket)
     GROUP BY team
     HAVING raised > 0
 ) AS reps ON reps.team = told.team
@@ -745,11 +742,10 @@ AS WITH
             FROM totals
             GROUP BY stage, source
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT stage, source,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
     SELECT stage, source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
@@ -813,11 +809,10 @@ AS WITH
             FROM totals
             GROUP BY lead_stage, lead_team
         )
-        ARRAY JOIN [('min', toInt64(0)), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total)), ('max', total - 1)] AS rank
+        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
     )
 SELECT lead_stage, lead_team,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'p50')) AS p50_ms,
-    toNullable(anyIf(found, name = 'p90')) AS p90_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
     SELECT lead_stage, lead_team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
