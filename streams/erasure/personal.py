@@ -96,7 +96,8 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "counted_merges": {Kind.PSEUDONYM: "lead_id into", Kind.RECORD: "sign"},
     "counted_journeys": {
         Kind.PROFILE: "cycle is_current source campaign team lead_team lead_stage reached inquiry_at mql_at sal_at sql_at "
-        "opportunity_at won_at lost_at hand_raised_at is_raised routing_ms routing_bucket rep_ms rep_bucket since_ms since_bucket",
+        "opportunity_at won_at lost_at hand_raised_at is_raised routing_ms routing_bucket rep_ms rep_bucket since_ms "
+        "since_bucket",
         Kind.PSEUDONYM: "lead_id",
         Kind.RECORD: "sign",
     },
