@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -54,6 +55,8 @@ class Asked:
     p50: float
     """Seconds, like the next."""
     p95: float
+    cpu: float
+    """Likewise, of the store's CPU, the mean: what a machine without other work would need, spread over its cores."""
     read_rows: int
     read_bytes: int
     plan: list[str]
@@ -106,18 +109,23 @@ def _plan(client: Client, sql: str, parameters: dict[str, Any]) -> list[str]:
     return found
 
 
-def ask(client: Client, sql: str, parameters: dict[str, Any], *, board: bool, runs: int) -> Asked:
-    took, summary = [], {}
+def ask(
+    client: Client, store: psutil.Process, sql: str, parameters: dict[str, Any], *, board: bool, runs: int
+) -> Asked:
+    took, summary, used = [], {}, 0.0
     for number in range(runs + 1):
+        if number == 1:
+            used = sum(store.cpu_times()[:2])
         began = time.perf_counter()
         answer = client.query(sql, parameters=parameters)
         if number:
             took.append(time.perf_counter() - began)
         summary = answer.summary
+    used = (sum(store.cpu_times()[:2]) - used) / runs
     took.sort()
     return Asked(
-        sql, board, took[len(took) // 2], took[min(len(took) - 1, int(0.95 * len(took)))], int(summary.get("read_rows", 0)),
-        int(summary.get("read_bytes", 0)), _plan(client, sql, parameters),
+        sql, board, took[len(took) // 2], took[min(len(took) - 1, int(0.95 * len(took)))], used,
+        int(summary.get("read_rows", 0)), int(summary.get("read_bytes", 0)), _plan(client, sql, parameters),
     )  # fmt: skip
 
 
@@ -137,7 +145,7 @@ def main() -> None:
             supervisor.wait_ready(store)
             settings = load(store_url=f"http://127.0.0.1:{store.ready['port']}", erasure_key="bench")
             Migrator(settings).up()
-            client = connect(settings)
+            client, process = connect(settings), psutil.Process(store.process.pid)
             if not there:
                 archived = options.leads if options.archived is None else options.archived
                 fill(client, options.leads, archived, console.print)
@@ -145,11 +153,11 @@ def main() -> None:
                 leads = Rollups(client, settings.store_url, share=100_000).rebuild()
                 console.print(f"rolled up: {leads:,} leads, {time.monotonic() - began:.0f} s")
             asked = [
-                ask(client, one["sql"], one.get("parameters", {}), board=True, runs=options.runs)
+                ask(client, process, one["sql"], one.get("parameters", {}), board=True, runs=options.runs)
                 for one in yaml.safe_load(_BOARD.read_text("utf-8"))
             ]
             asked += [
-                ask(client, f"SELECT * FROM {view}", {}, board=False, runs=options.runs)  # noqa: S608  # names of ours
+                ask(client, process, f"SELECT * FROM {view}", {}, board=False, runs=options.runs)  # noqa: S608  # names of ours
                 for view in VIEWS
             ]
             sizes = _sizes(client)
@@ -157,10 +165,13 @@ def main() -> None:
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-    table = Table("query", "p50 ms", "p95 ms", "rows read", "MB read", "reads", title=f"{options.leads:,} leads")
+    table = Table(
+        "query", "p50 ms", "p95 ms", "CPU ms", "rows read", "MB read", "reads", title=f"{options.leads:,} leads"
+    )
     for one in asked:
         table.add_row(
             ("* " if one.board else "") + one.query[:90], f"{one.p50 * 1000:.0f}", f"{one.p95 * 1000:.0f}",
+            f"{one.cpu * 1000:.0f}",
             f"{one.read_rows:,}", f"{one.read_bytes / 1e6:.1f}", "; ".join(one.plan)[:200],
         )  # fmt: skip
     console.print(table)
