@@ -86,15 +86,15 @@ class Pipeline:
         return progress.unfolded(ends, lanes) or progress.unfolded(self.ends.forwards(), lanes)
 
     def unstored(self) -> int | None:
-        """Records of the output topics that the store does not hold, or 1 for what it has not rolled up.
-
-        None where the sink does not answer.
-        """
+        """Records of the output topics that the store does not hold; None where the sink does not answer."""
         ends = self.ends.stored()  # first: what comes after is not waited for
         status = self.sink_status()
-        if status is None:
-            return None
-        return progress.unstored(ends, status, Topics(self.settings.topic_prefix)) or int(not status["rolled"])
+        return None if status is None else progress.unstored(ends, status, Topics(self.settings.topic_prefix))
+
+    def rolled(self) -> bool:
+        """What the store holds is in its KPI tables, too."""
+        status = self.sink_status()
+        return status is not None and bool(status["rolled"])
 
     def check(self) -> None:
         """Raises BatonError where a process ended without which nothing can go on; tells of a worker that ended."""

@@ -158,3 +158,6 @@ def _drain(pipeline: Pipeline, played: Played, progress: Callable[[str, int], No
 
     _until_none(pipeline, unfinished, "the lanes to reach the end of the data")
     _until_none(pipeline, to_store, "the store to hold everything")
+    while not pipeline.rolled():  # however long that takes: the store works at it
+        pipeline.check()
+        time.sleep(0.1)
