@@ -201,7 +201,7 @@ def test_kill_after_kill_every_row_is_there_once(
     assert stored() < total
     child = start_sink(settings, tmp_path)
     try:
-        eventually(lambda: stored() >= total and status(tmp_path)["caught_up"], 60)
+        eventually(lambda: stored() >= total and status(tmp_path)["caught_up"], 150)
         assert counted(real_client, "lead_transitions") == (total, total, total)
         assert counted(real_client, "leads") == (load.written * 40,) * 3
         assert child.stop() == 0
