@@ -10,16 +10,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from schemas.wire import HEADER, MAGIC
 from streams.agreements.source import Given
 from streams.config import Settings, load
 from streams.partitioner import lane_of
-from streams.topics import INPUTS, STATES
+from streams.topics import INPUTS, LANE_KEY, STATES
 from streams.worker.engine import Engine
 from streams.worker.handover import NOTHING, Fetched, HandOver, Place
 from streams.worker.measures import Measures
 from streams.worker.ports import Ports, real
 from tests.processors.support import AGREEMENTS
-from tests.worker.support import ENCODER, Rec, decoder, record
+from tests.worker.support import ENCODER, IDS, Rec, decoder, record
 from tests.worker.test_restore import Message, Partition
 
 SETTINGS = load(brokers="nowhere:1", erasure_key="key", partitions=2, commit_interval=0.02)
@@ -271,6 +272,18 @@ def test_a_lane_with_a_record_that_is_no_state_is_halted_alone_until_it_is_mende
             log.states[0].append((b"lead-a", None))
             await engine.revoked({0, 1})
             engine.assigned({0, 1}, 2)
+            await until(lambda: engine.status()["ready"])
+            await until(lambda: position(engine, 0) == 0)
+            await engine.revoked({0, 1})
+            good = log.states[0][-1]
+            log.states[0].append((LANE_KEY, HEADER.pack(MAGIC, IDS["LanePosition"]) + b"\xff"))
+            engine.assigned({0, 1}, 3)
+            await until(lambda: 1 in engine.lanes and 0 in engine._halted)
+            damaged = f"partition 0, offset {len(log.states[0]) - 1}, schema id {IDS['LanePosition']} cannot be read"
+            assert damaged in engine.status()["lanes"]["0"]["cause"]
+            await engine.revoked({0, 1})
+            log.states[0].append(good)
+            engine.assigned({0, 1}, 4)
             await until(lambda: engine.status()["ready"])
 
     asyncio.run(scene())
