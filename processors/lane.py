@@ -21,7 +21,7 @@ from processors.agreement import Agreements
 from processors.erasure import ERASED_PREFIX, Erased
 from processors.facts import Fact
 from processors.folding import Outcome
-from processors.state import Memory, State, packed_size, unpack
+from processors.state import Memory, State, UnreadableState, packed_size, unpack
 from processors.telling import InstanceSaid, PassedOn
 from processors.vocabulary import DAY, NEVER
 from schemas.types import LeadState, LeadTransition, SlaEvent
@@ -146,7 +146,11 @@ class LaneFold:
         if (packed := self._packed.get(name)) is not None:
             return unpack(packed)
         value = self._restored.get(name)
-        return None if value is None else unpack(self._unpack_value(value))
+        try:
+            return None if value is None else unpack(self._unpack_value(value))
+        except UnreadableState as error:
+            error.lead_id = name
+            raise
 
     def _size(self, lead_id: str) -> int:
         """Bytes of the lead's state as last written."""

@@ -78,6 +78,10 @@ LANES_LOST: Final = Counter(
     "Lanes given up after a Kafka error, by error. Single ones come with fail-over; a series needs a look at the broker.",
     ["error"],
 )
+LANES_HALTED: Final = Gauge(
+    "baton_lanes_halted",
+    "Lanes of this worker that stand still because a record of their states cannot be read; /status and log name it.",
+)
 BATCH_SECONDS: Final = Histogram(
     "baton_batch_seconds",
     "Time to decode and fold one batch of a lane. Rising: the machine is short of CPU.",

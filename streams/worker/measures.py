@@ -15,6 +15,7 @@ from streams.metrics import (
     LAG,
     LANE_CLOCK,
     LANE_CLOCK_AGE,
+    LANES_HALTED,
     LANES_LOST,
     LANES_OWNED,
     MISPARTITIONED,
@@ -56,6 +57,9 @@ class Measures:
 
     def lost(self, error: str) -> None:
         LANES_LOST.labels(error=error).inc()
+
+    def halted(self, lanes: int) -> None:
+        LANES_HALTED.set(lanes)
 
     def committed(self, number: int, batch: Batch, seconds: float) -> None:
         """A batch of the lane is durable. What was folded since it was made comes with its own commit."""

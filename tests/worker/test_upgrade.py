@@ -9,7 +9,7 @@ import urllib3
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.catalog import CATALOG, subject
-from schemas.wire import HEADER, MAGIC
+from schemas.wire import HEADER, MAGIC, schema_id
 from streams.config import ClockMode, Settings
 from streams.topics import LANE_KEY, STATES, Topics
 from tests.real.fixtures import Cluster
@@ -115,15 +115,22 @@ def test_a_state_that_cannot_be_read_halts_its_lane_alone(cluster: Cluster, topi
     [broken] = [partition for partition, key in latest if key == b"lead-7"]
     value = latest[broken, b"lead-7"]
     producer = Producer({"bootstrap.servers": settings.brokers})
-    producer.produce(Topics(settings.topic_prefix).name(STATES), value[:-40] + bytes(40), b"lead-7", broken)
+    offsets: list[int] = []
+    producer.produce(
+        Topics(settings.topic_prefix).name(STATES), value[:-40] + bytes(40), b"lead-7", broken,
+        on_delivery=lambda error, message: offsets.append(message.offset()),
+    )  # fmt: skip
     assert producer.flush(20) == 0
     others = [key.decode() for partition, key in latest if partition != broken and key != LANE_KEY]
     with running(settings, tmp_path, "second") as second:
         publish(settings, [("TouchRecorded", 3, {"lead_id": f"lead-{n}", "event_id": "t"}) for n in range(20)], end=9)
         eventually(lambda: set(second.lanes()) == set(range(settings.partitions)) - {broken}, 60)
+        place = f"lead-states partition {broken}, offset {offsets[0]}, schema id {schema_id(value)}: "
+        eventually(lambda: place in second.status()["lanes"].get(str(broken), {}).get("cause", ""), 60)
         halted = second.status()["lanes"][str(broken)]
         assert halted["state"] == "halted"
-        assert halted["cause"].startswith("a lead's state cannot be read by fold version")
+        assert "a lead's state cannot be read by fold version" in halted["cause"]
+        assert "baton_lanes_halted 1.0" in second.metrics()
         assert not second.status()["ready"]
         eventually(lambda: verdicts(read_outputs(settings)) == {"met": len(others), "open": 20 - len(others)}, 60)
         assert 'baton_lanes_lost_total{error="UnreadableState"} 1.0' in second.metrics()
