@@ -23,7 +23,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Settings
-from streams.errors import UnavailableError
+from streams.errors import BatonError, UnavailableError
 from streams.metrics import SINK_LAG
 from streams.sink.batch import TABLES, Partition, Reader, Schemas
 from streams.sink.direct import Direct
@@ -49,6 +49,10 @@ _PAUSE_AFTER: Final = 2.0
 that are paused, and fetches it again."""
 _LANDING: Final = 3.0
 """Seconds that a partition's next owner is kept waiting for an insert under way, so that it need not come twice."""
+
+
+class LostError(BatonError):
+    """Records that the log no longer has were never read."""
 
 
 class Sink:
@@ -279,6 +283,12 @@ class Sink:
                 log.warning("offsets began anew: was the topic re-created?", topic=place[0], partition=place[1])
                 self._begin_anew()
                 raise Abandoned
+            if offset != self._read[place] + 1 and not self._settings.transactions:
+                raise LostError(
+                    f"topic {place[0]}, partition {place[1]}: offsets {self._read[place] + 1} to {offset - 1} are gone, and the"
+                    " store lacks them: the embedded broker keeps 5 MB a partition, and the sink was too slow. Run it again on"
+                    " a machine with less to do, a smaller file, or with a real Kafka (--brokers)"
+                )
             self._read[place] = offset
             if place in self._ends:
                 del self._ends[place]
