@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -126,10 +126,11 @@ def tell(
             walk.lead(identity[0]).refuse("disputed")
     withdrawn = {id(fact) for fact in settled.withdrawn}
     for fact in sorted([*settled.facts, *settled.withdrawn], key=lambda one: one.place):
-        walk.start_wakes(fact.effective_at)  # wake starts before the facts of that instant
+        walk.start_wakes(min(fact.effective_at, now))  # wake starts before the facts of that instant
         if id(fact) in withdrawn or (fact.lead, fact.source_system, fact.event_id) in dropped:
             walk.lead(fact.lead).folded.add((fact.source_system, fact.event_id))  # its id stays known
         else:
+            walk.start_wakes(fact.effective_at, walk.touched_by(fact))
             walk.take(fact)
     walk.start_wakes(now)
     return {name: _story(lead, versions, now, grace_ms) for name, lead in sorted(walk.leads.items())}
@@ -381,9 +382,18 @@ class Walk:
         elif at is not None:
             lead.wake = Wake(at, fact)
 
-    def start_wakes(self, instant: int) -> None:
-        """Wake dates that have come by now."""
+    def touched_by(self, fact: Fact) -> set[str]:
+        """Leads that stand at the fact's instant, be it ahead of the clock: whose it is, and with whom it unites it."""
+        leads = {self.routes.holder(fact)}
+        if fact.name == "LeadMerged":
+            leads.add(self.routes.chain(fact.event["into"])[-1])
+        return leads
+
+    def start_wakes(self, instant: int, lead_ids: Collection[str] | None = None) -> None:
+        """Wake dates that have come by then. `lead_ids`: of these leads; None: of all."""
         for lead in self.leads.values():
+            if lead_ids is not None and lead.lead_id not in lead_ids:
+                continue
             if lead.wake is not None and lead.wake.at <= instant:
                 wake, lead.wake = lead.wake, None
                 self.start("wake", lead, wake.nurtured, wake.at)
