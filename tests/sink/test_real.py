@@ -192,7 +192,7 @@ def test_kill_after_kill_every_row_is_there_once(
         eventually(lambda: stored() > past, 60, interval=0.002)
 
     with Load(Worker(settings, settings.topic_prefix + "lane-1", ids)) as load:
-        for round_ in range(5):
+        for round_ in range(4):
             child = start_sink(settings, tmp_path)
             for _ in range(round_ + 1):
                 grown(stored())

@@ -87,11 +87,11 @@ def test_states_under_an_earlier_schema_are_gone_on_from(cluster: Cluster, topic
 
 
 def test_a_lane_whose_states_cannot_be_read_waits_and_says_so(
-    cluster: Cluster, topic_prefix: str, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "agreement.yaml"
     path.write_text(AGREEMENT)
-    settings = settings_for(cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
+    settings = settings_for(real_cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
     with running(settings, tmp_path, "first") as first:
         publish(settings, history("lead-1", answered=None), end=1)
         eventually(lambda: done([first], settings.partitions, 1), 60)
@@ -104,10 +104,12 @@ def test_a_lane_whose_states_cannot_be_read_waits_and_says_so(
         worker.child.stop()
 
 
-def test_a_state_that_cannot_be_read_halts_its_lane_alone(cluster: Cluster, topic_prefix: str, tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_read_halts_its_lane_alone(
+    real_cluster: Cluster, topic_prefix: str, tmp_path: Path
+) -> None:
     path = tmp_path / "agreement.yaml"
     path.write_text(AGREEMENT)
-    settings = settings_for(cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
+    settings = settings_for(real_cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
     with running(settings, tmp_path, "first") as first:
         publish(settings, [event for n in range(20) for event in history(f"lead-{n}", answered=None)], end=1)
         eventually(lambda: done([first], settings.partitions, 1), 60)
