@@ -32,7 +32,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from streams.config import Settings
 from streams.errors import BatonError
-from streams.publisher import PARTITIONER
+from streams.publisher import PARTITIONER, unheeded
 from streams.topics import FORWARDS, STATES, Topics
 from streams.worker.lane import Batch
 from streams.worker.ports import Ports, Steps
@@ -88,6 +88,7 @@ class LaneLog:
             # The embedded broker keeps 5 MB a partition, as they come: a sink that lags finds five times as much.
             "compression.type": "lz4",
             "partitioner": PARTITIONER,
+            "error_cb": unheeded,
             "log_level": 0,
         }
         if settings.transactions:
