@@ -112,6 +112,11 @@ SINK_LAG: Final = Gauge(
     "Records the sink has read less than there are, by topic. Growing: the store is slow or away.",
     ["topic"],
 )
+SINK_LOST: Final = Counter(
+    "baton_sink_lost_records_total",
+    "Offsets that the log no longer had when the sink came to read them, by topic: it was away for too long.",
+    ["topic"],
+)
 SINK_INSERT_SECONDS: Final = Histogram(
     "baton_sink_insert_seconds",
     "Time of one insert into the store.",
