@@ -61,7 +61,7 @@ LAG: Final = Gauge(
 )
 LANE_CLOCK: Final = Gauge(
     "baton_lane_clock_seconds",
-    "The lane's clock as a Unix time: everything received up to it has been folded.",
+    "The lane's clock as a Unix time: what was received up to it is folded, what was due up to it told.",
     ["lane"],
 )
 LANE_CLOCK_AGE: Final = Gauge(

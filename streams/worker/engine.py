@@ -446,9 +446,10 @@ class Engine:
             return
         if entry.given_up:
             return  # whoever has the lane now tells of it
-        entry.positions, entry.clock = batch.positions, batch.clock
+        entry.positions, entry.clock = batch.positions, batch.told_until
         entry.committed_at = self._ports.monotonic()
-        entry.durable_at = made_at
+        if batch.whole:
+            entry.durable_at = made_at
         entry.commit = None
         entry.standing = entry.log.last_position
         self._measures.committed(number, batch, seconds)

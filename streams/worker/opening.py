@@ -22,7 +22,7 @@ from streams.worker.commit import LaneLog
 from streams.worker.intake import Intake
 from streams.worker.lane import Lane
 from streams.worker.lookups import Lookups
-from streams.worker.ports import Ports
+from streams.worker.ports import Ports, once
 from streams.worker.skew import BrokerTime
 
 log = structlog.get_logger(__name__)
@@ -121,7 +121,9 @@ class Opening:
         await self._lookups.require(found.schema_ids)
         if abandoned():
             return None
-        fold.restored()
+        await self._ports.blocking(once("order", fold.restored))
+        if abandoned():
+            return None
         position = None if found.position is None else await self._position(number, found.position)
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
