@@ -9,7 +9,7 @@ Pure and synchronous; may not import I/O. What comes out is shaped by the .avsc 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final, NamedTuple
@@ -126,6 +126,10 @@ class LaneFold:
             self._scheduled[lead_id] = next_deadline
         else:
             self._scheduled.pop(lead_id, None)
+
+    def restored_values(self) -> Iterable[bytes]:
+        """The values that `restore` put back last, of each lead."""
+        return self._restored.values()
 
     def restored(self) -> None:
         """To be called once after the last restore: puts the deadlines in order."""

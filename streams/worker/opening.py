@@ -14,7 +14,7 @@ from processors.erasure import Erased
 from processors.lane import LaneFold
 from processors.state import UnreadableState
 from schemas.types import LanePosition
-from schemas.wire import Decoder, Encoder, WireError
+from schemas.wire import Decoder, Encoder, WireError, schema_ids
 from streams.config import ClockMode, Settings
 from streams.topics import LANE_KEY, READ_BY_LANES, STATES, Topics
 from streams.worker import restore
@@ -117,8 +117,12 @@ class Opening:
             return None
         if found.unreadable:
             raise Halted(number, found.unreadable[0], _MEND, f"{len(found.unreadable)} such record(s); the first: ")
-        # States that nobody has touched since an upgrade stand under the schema of their time.
-        await self._lookups.require(found.schema_ids)
+        # States that nobody has touched since an upgrade stand under the schema of their time. What only records before them
+        # stand under, which are not compacted away yet, need not be known any more.
+        ids = found.schema_ids
+        if len(ids) > 1:
+            ids = await self._ports.blocking(once("schemas", schema_ids, fold.restored_values()))
+        await self._lookups.require(ids | schema_ids([found.position]))
         if abandoned():
             return None
         await self._ports.blocking(once("order", fold.restored))

@@ -28,7 +28,8 @@ class Unreadable(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What stands in the partition. `position`: the value of the LanePosition; `schema_ids`: of all values."""
+    """What stands in the partition. `position`: the value of the LanePosition; `schema_ids`: of all states, superseded ones
+    too."""
 
     position: bytes | None
     schema_ids: set[int]
@@ -104,7 +105,6 @@ def read(
                     if value is None:
                         keep(key.decode(errors="replace"), None, NEVER)
                     elif key == LANE_KEY:
-                        headers.add(value[: HEADER.size])
                         position = value
                     else:
                         keep(key.decode(), value, first_long(value))

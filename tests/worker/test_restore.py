@@ -107,7 +107,7 @@ def test_the_latest_record_of_a_lead_counts_and_none_is_decoded() -> None:
     assert len(fold) == 3
     assert fold.open_deadlines == 2  # a and d; b has none any more
     assert fold.next_deadline == 60
-    assert found == restore.Found(b"\0\0\0\0\x09now", {7, 9}, [])
+    assert found == restore.Found(b"\0\0\0\0\x09now", {7}, [])
     assert shares == pytest.approx([3 / 9, 6 / 9, 1])
 
 

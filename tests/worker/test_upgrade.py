@@ -86,6 +86,29 @@ def test_states_under_an_earlier_schema_are_gone_on_from(cluster: Cluster, topic
     assert [item["change"] for item in outputs["LeadTransition"]] == ["stated"] * 40
 
 
+def test_the_schema_of_states_that_were_written_since_need_not_be_known(
+    real_cluster: Cluster, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The record under it stands in the log until it is compacted away."""
+    path = tmp_path / "agreement.yaml"
+    path.write_text(AGREEMENT)
+    settings = settings_for(real_cluster, topic_prefix, clock=ClockMode.EVENT, agreement=path)
+    with running(settings, tmp_path, "first") as first:
+        publish(settings, history("lead-1", answered=None), end=1)
+        eventually(lambda: done([first], settings.partitions, 1), 60)
+    latest = states_of(settings)
+    rewrite_states(settings, 999_999, 999_999)
+    producer = Producer({"bootstrap.servers": settings.brokers})
+    for (partition, key), value in latest.items():
+        producer.produce(Topics(settings.topic_prefix).name(STATES), value, key, partition)
+    assert producer.flush(20) == 0
+    with running(settings, tmp_path, "second") as second:
+        publish(settings, [("TouchRecorded", 3, {"lead_id": "lead-1", "event_id": "t"})], end=9)
+        eventually(lambda: done([second], settings.partitions, 9), 60)
+        told = [lane["counters"].get("sla.met", 0) for lane in second.status()["lanes"].values()]
+        assert sum(told) == 1
+
+
 def test_a_lane_whose_states_cannot_be_read_waits_and_says_so(
     real_cluster: Cluster, topic_prefix: str, tmp_path: Path
 ) -> None:
