@@ -25,8 +25,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 demo: setup
 	@$(BIN)/baton demo
 
+# Two processes: most of the time of a test goes by waiting. Each starts its own components.
+PROCESSES ?= 2
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

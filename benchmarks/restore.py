@@ -1,7 +1,7 @@
 """`python -m benchmarks.restore`: how fast a worker that starts takes over lanes with many leads.
 
 States as the fold makes them of the simulated company's leads, each many times over under ids of its own, are put on a
-real Kafka; then a worker is started, and watched until every lane is ready.
+real Kafka; then workers are started, and watched until every lane is ready.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _PLACEHOLDER = str(UUID(int=0))
 
 
 class Figure(NamedTuple):
-    """`opening`: seconds from the first lane's assignment until the last was ready; `whole`: since the process began; `cpu`:
-    seconds that the worker's process took for the opening.
+    """`opening`: seconds from the first lane's assignment until the last was ready; `whole`: since the processes began; `cpu`:
+    seconds that the workers' processes took for the opening.
     """
 
     leads: int
@@ -55,7 +55,7 @@ class Figure(NamedTuple):
     cpu: float
     peak_mb: float
     idle_mb: float
-    """Of a worker without leads."""
+    """Of workers without leads."""
 
 
 def states(encoder: Encoder) -> list[bytes]:
@@ -102,31 +102,33 @@ def fill(settings: Settings, values: list[bytes], count: int, console: Console) 
         raise SystemExit("the broker did not take all states within a minute")
 
 
-def opened(settings: Settings, folder: Path) -> tuple[float, float, float, float]:
-    """(opening, whole, cpu, peak): see Figure."""
+def opened(settings: Settings, folder: Path, count: int) -> tuple[float, float, float, float]:
+    """(opening, whole, cpu, peak) of `count` workers at once: see Figure."""
     began = time.monotonic()
-    worker = Worker(settings, folder, "restore")
-    process = psutil.Process(worker.child.pid)
+    workers = [Worker(settings, folder, f"restore-{number}") for number in range(count)]
+    processes = [psutil.Process(worker.child.pid) for worker in workers]
     assigned = before = used = peak = 0.0
 
     def ready() -> bool:
         nonlocal assigned, before, used, peak
-        used = sum(process.cpu_times()[:2])
-        peak = max(peak, process.memory_info().rss / 1e6)
-        status = worker.status()
-        if not assigned and status.get("lanes"):
+        used = sum(sum(process.cpu_times()[:2]) for process in processes)
+        peak = max(peak, sum(process.memory_info().rss for process in processes) / 1e6)
+        statuses = [worker.status() for worker in workers]
+        if not assigned and any(status.get("lanes") for status in statuses):
             assigned, before = time.monotonic(), used
-        return bool(status.get("ready")) and len(status["lanes"]) == PARTITIONS
+        lanes = sum(len(status.get("lanes", ())) for status in statuses)
+        return all(status.get("ready") for status in statuses) and lanes == PARTITIONS
 
     try:
         eventually(ready, 900, interval=0.05)
         done = time.monotonic()
     finally:
-        worker.child.stop()
+        for worker in workers:
+            worker.child.stop()
     return done - assigned, done - began, used - before, peak
 
 
-def measure(count: int, console: Console) -> Figure:
+def measure(count: int, workers: int, console: Console) -> Figure:
     with tempfile.TemporaryDirectory(prefix="baton-bench-") as scratch:
         folder = Path(scratch)
         kafka, registry = KafkaServer(folder / "kafka"), ApicurioServer(folder / "apicurio")
@@ -138,11 +140,11 @@ def measure(count: int, console: Console) -> Figure:
                 partitions=PARTITIONS, erasure_key="bench",
             )  # fmt: skip
             ensure_topics(settings)
-            *_, idle = opened(settings, folder)
+            *_, idle = opened(settings, folder, workers)
             with Registry(settings.registry_url) as known:
                 values = states(Encoder(known.ids(Topics(settings.topic_prefix), list(CATALOG))))
             fill(settings, values, count, console)
-            opening, whole, cpu, peak = opened(settings, folder)
+            opening, whole, cpu, peak = opened(settings, folder, workers)
         finally:
             registry.stop()
             kafka.stop()
@@ -152,11 +154,13 @@ def measure(count: int, console: Console) -> Figure:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.restore", description=__doc__)
     parser.add_argument("--leads", type=int, default=1_000_000)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     console = Console()
-    figure = measure(options.leads, console)
+    figure = measure(options.leads, options.workers, console)
     console.print(
-        f"{figure.leads:,} leads of {figure.bytes_each:.0f} bytes on {PARTITIONS} lanes: ready {figure.opening:.1f} s after"
+        f"{figure.leads:,} leads of {figure.bytes_each:.0f} bytes on {PARTITIONS} lanes,"
+        f" {options.workers} worker(s): ready {figure.opening:.1f} s after"
         f" the assignment, {figure.leads / figure.opening:,.0f} leads/s at {figure.cpu / figure.leads * 1e6:.1f} us CPU each;"
         f" {figure.whole:.1f} s after the start."
         f" Peak {figure.peak_mb:,.0f} MB, {figure.idle_mb:,.0f} MB of it without leads:"

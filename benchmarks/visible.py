@@ -21,7 +21,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from streams.config import Settings, load
+from streams.config import Latency, Settings, load
 from streams.embedded.supervisor import Supervisor
 from streams.publisher import Publisher
 from streams.registry import Registry
@@ -32,14 +32,13 @@ from tests.real.apicurio import ApicurioServer
 from tests.real.kafka import KafkaServer
 from tests.worker.processes import Worker, environment
 
-LOW_LATENCY = {"commit_interval": 0.1, "sink_interval": 0.05}
 _PATIENCE = 120.0
 _QUESTION = "SELECT sum(leads) FROM kpi_current_stages"
 
 
 @dataclass
 class Seen:
-    profile: str
+    latency: Latency
     wanted_per_second: int
     published_per_second: float
     events: int
@@ -49,12 +48,12 @@ class Seen:
     """Of worker, sink and store, for all of it."""
 
 
-def measure(settings: Settings, profile: str, rate: int, seconds: float, folder: Path) -> Seen:
+def measure(settings: Settings, latency: Latency, rate: int, seconds: float, folder: Path) -> Seen:
     folder.mkdir()
-    settings = settings.model_copy(
-        update={"topic_prefix": f"{folder.name}.", "group": folder.name, "sink_group": f"{folder.name}.sink"}
-        | (LOW_LATENCY if profile == "low latency" else {})
-    )
+    settings = load(
+        brokers=settings.brokers, registry_url=settings.registry_url, erasure_key="bench", latency=latency,
+        topic_prefix=f"{folder.name}.", group=folder.name, sink_group=f"{folder.name}.sink",
+    )  # fmt: skip
     ensure_topics(settings)
     with Supervisor(folder / "run") as supervisor:
         store = supervisor.start("store", ["store", "--path", str(folder / "store"), "--port", "0"], {})
@@ -66,12 +65,12 @@ def measure(settings: Settings, profile: str, rate: int, seconds: float, folder:
         supervisor.wait_ready(sink)
         try:
             processes = [psutil.Process(pid) for pid in (worker.child.pid, sink.process.pid, store.process.pid)]
-            return _measure(settings, profile, rate, seconds, processes)
+            return _measure(settings, latency, rate, seconds, processes)
         finally:
             worker.child.stop()
 
 
-def _measure(settings: Settings, profile: str, rate: int, seconds: float, processes: list[psutil.Process]) -> Seen:
+def _measure(settings: Settings, latency: Latency, rate: int, seconds: float, processes: list[psutil.Process]) -> Seen:
     published: list[float] = []
     counts: list[int] = []
     answered: list[float] = []
@@ -101,7 +100,7 @@ def _measure(settings: Settings, profile: str, rate: int, seconds: float, proces
         took.append(answered[bisect.bisect_left(counts, number)] - at)
     took.sort()
     span = published[-1] - published[warm]
-    return Seen(profile, rate, len(took) / span, len(took), took[len(took) // 2], took[int(len(took) * 0.99)], used)
+    return Seen(latency, rate, len(took) / span, len(took), took[len(took) // 2], took[int(len(took) * 0.99)], used)
 
 
 def _publish(publisher: Publisher, published: list[float], count: int, rate: int, done: int) -> None:
@@ -144,19 +143,17 @@ def main() -> None:
             kafka.start()
             registry.start()
             settings = load(brokers=kafka.brokers, registry_url=registry.url, erasure_key="bench")
-            for number, (rate, profile) in enumerate(
-                (rate, profile) for rate in options.rates for profile in ("defaults", "low latency")
-            ):
-                found.append(measure(settings, profile, rate, options.seconds, folder / f"v{number}"))
+            for number, (rate, latency) in enumerate((rate, latency) for rate in options.rates for latency in Latency):
+                found.append(measure(settings, latency, rate, options.seconds, folder / f"v{number}"))
         finally:
             registry.stop()
             kafka.stop()
     table = Table(
-        "profile", "wanted/s", "published/s", "events", "p50 s", "p99 s", "CPU s", title="Published to visible"
+        "latency", "wanted/s", "published/s", "events", "p50 s", "p99 s", "CPU s", title="Published to visible"
     )
     for seen in found:
         table.add_row(
-            seen.profile, f"{seen.wanted_per_second:,}", f"{seen.published_per_second:,.0f}", f"{seen.events:,}",
+            seen.latency, f"{seen.wanted_per_second:,}", f"{seen.published_per_second:,.0f}", f"{seen.events:,}",
             f"{seen.p50:.2f}", f"{seen.p99:.2f}", f"{seen.cpu_seconds:.1f}",
         )  # fmt: skip
     console = Console()

@@ -9,7 +9,7 @@ Pure and synchronous; may not import I/O. What comes out is shaped by the .avsc 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import Final, NamedTuple
@@ -21,7 +21,7 @@ from processors.agreement import Agreements
 from processors.erasure import ERASED_PREFIX, Erased
 from processors.facts import Fact
 from processors.folding import Outcome
-from processors.state import Memory, State, packed_size, unpack
+from processors.state import Memory, State, UnreadableState, packed_size, unpack
 from processors.telling import InstanceSaid, PassedOn
 from processors.vocabulary import DAY, NEVER
 from schemas.types import LeadState, LeadTransition, SlaEvent
@@ -127,6 +127,10 @@ class LaneFold:
         else:
             self._scheduled.pop(lead_id, None)
 
+    def restored_values(self) -> Iterable[bytes]:
+        """The values that `restore` put back last, of each lead."""
+        return self._restored.values()
+
     def restored(self) -> None:
         """To be called once after the last restore: puts the deadlines in order."""
         self._due = [(due, lead_id) for lead_id, due in self._scheduled.items()]
@@ -146,7 +150,11 @@ class LaneFold:
         if (packed := self._packed.get(name)) is not None:
             return unpack(packed)
         value = self._restored.get(name)
-        return None if value is None else unpack(self._unpack_value(value))
+        try:
+            return None if value is None else unpack(self._unpack_value(value))
+        except UnreadableState as error:
+            error.lead_id = name
+            raise
 
     def _size(self, lead_id: str) -> int:
         """Bytes of the lead's state as last written."""
@@ -248,21 +256,27 @@ class LaneFold:
             self._scheduled[lead_id] = due
             heappush(self._due, (due, lead_id))
 
-    def advance(self, clock: int) -> None:
-        """The lane clock reached `clock` (UTC milliseconds): tells everything that is due, with its true time."""
+    def advance(self, clock: int, most: int = NEVER) -> int:
+        """The lane clock reached `clock` (UTC milliseconds): tells everything that is due, with its true time.
+
+        Looks at `most` leads, and gives back at how many it did. While `is_due`, what is left has to be told by further calls
+        before anything else is folded: a batch or a restart may come in between, facts may not.
+        """
         if clock > self._clock:
             self._clock = clock
         heap = self._due
-        if self._unburied and self._looked_until < self.buried_until:
+        looked = 0
+        if self._looked_until < self.buried_until:
             self._looked_until = self.buried_until
             for lead_id in self._unburied:
                 self._schedule(lead_id, 0)
             self._unburied.clear()
-        while heap and heap[0][0] <= self._clock:
+        while heap and heap[0][0] <= self._clock and looked < most:
             at, lead_id = heappop(heap)
             if self._scheduled.get(lead_id) != at:
                 continue
             del self._scheduled[lead_id]
+            looked += 1
             memory = self._memory(lead_id)
             if memory.erased_at > self.buried_until and not memory.gone:
                 self._unburied.add(lead_id)
@@ -274,6 +288,17 @@ class LaneFold:
             due = ladder.due(memory, self.agreements, self._grace)
             if due is not None:
                 self._schedule(lead_id, due)
+        return looked
+
+    @property
+    def is_due(self) -> bool:
+        """Whether advance() has something to do that the clock has reached already."""
+        return self.next_deadline <= self._clock
+
+    @property
+    def told_until(self) -> int:
+        """Everything that is due until then has been told, UTC milliseconds."""
+        return min(self._clock, self._due[0][0] - 1) if self._due else self._clock
 
     @property
     def next_deadline(self) -> int:

@@ -101,7 +101,7 @@ def _absorb(lead_id: str, state: State, fact: Fact, agreements: Agreements, stor
         return
     entered = merging.unite(state, snapshot)
     journey = _journey(state)
-    merging.unite_journeys(journey, snapshot.state)
+    merging.unite_journeys(journey, state, snapshot.state)
     agreement = agreements.at(fact.effective_at)
     if entered is not None:
         _enter(lead_id, state, journey, entered, False, fact, agreement, story)

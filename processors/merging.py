@@ -98,8 +98,9 @@ def unite(state: State, snapshot: Snapshot) -> str | None:
     return stage
 
 
-def unite_journeys(journey: Journey, loser: State) -> None:
-    """The earliest of both; `journey`: the survivor's, of the united cycle."""
+def unite_journeys(journey: Journey, state: State, loser: State) -> None:
+    """The earliest of both, and the united lead's attributes; `journey`: the survivor's, of the united cycle."""
+    journey.owner, journey.team, journey.grade = state.owner, state.team, state.grade
     for other in loser.journeys:
         if other.cycle == journey.cycle:
             for name in ("hand_raised_at", "first_assigned_at", "first_touched_at"):

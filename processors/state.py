@@ -250,6 +250,8 @@ class UnreadableState(ValueError):  # noqa: N818  # what it is
             "that is not this one's neighbour. Run the version that wrote it (worker_version of the lane's position says "
             "which) and upgrade one version at a time; states are left as they stand"
         )
+        self.lead_id: str | None = None
+        """Whose state it is; None: not a lead's, or not known."""
 
 
 _T = TypeVar("_T")

@@ -7,11 +7,12 @@ A secret may stand in a file named after its variable in the folder BATON_SECRET
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.errors import ConfigurationError
@@ -33,6 +34,19 @@ class Environment(StrEnum):
     """One copy of everything will do."""
     PRODUCTION = "production"
     """A broker may die at any time and nothing is lost."""
+
+
+class Latency(StrEnum):
+    """How soon an event is to be seen: what commit_interval and sink_interval are where they are not given."""
+
+    DEFAULT = "default"
+    LOW = "low"
+    """Smaller transactions and inserts, more of them: a multiple of the CPU time at small rates (docs/operations.md)."""
+
+
+_INTERVALS: Final[Mapping[str, Mapping[str, float]]] = {
+    Latency.LOW: {"commit_interval": 0.1, "sink_interval": 0.05},
+}
 
 
 def _addresses(value: str) -> str:
@@ -86,6 +100,7 @@ class Settings(BaseSettings):
     """A deadline fires when the lane clock is at least this far past it."""
     clock_margin: float = Field(default=1.0, ge=0)
     """Taken off the broker's estimated present time."""
+    latency: Latency = Latency.DEFAULT
     commit_interval: float = Field(default=0.5, gt=0, le=60)
     session_timeout: float = Field(default=6.0, ge=1)
     transaction_timeout: float = Field(default=20.0, ge=1)
@@ -112,6 +127,11 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=0, ge=0, le=65535)
     """0: any free port, told in the log."""
     log_json: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_latency(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return dict(_INTERVALS.get(given.get("latency", Latency.DEFAULT), {})) | given
 
 
 def copies(settings: Settings) -> int:

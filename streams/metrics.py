@@ -61,7 +61,7 @@ LAG: Final = Gauge(
 )
 LANE_CLOCK: Final = Gauge(
     "baton_lane_clock_seconds",
-    "The lane's clock as a Unix time: everything received up to it has been folded.",
+    "The lane's clock as a Unix time: what was received up to it is folded, what was due up to it told.",
     ["lane"],
 )
 LANE_CLOCK_AGE: Final = Gauge(
@@ -77,6 +77,10 @@ LANES_LOST: Final = Counter(
     "baton_lanes_lost_total",
     "Lanes given up after a Kafka error, by error. Single ones come with fail-over; a series needs a look at the broker.",
     ["error"],
+)
+LANES_HALTED: Final = Gauge(
+    "baton_lanes_halted",
+    "Lanes of this worker that stand still because a record of their states cannot be read; /status and log name it.",
 )
 BATCH_SECONDS: Final = Histogram(
     "baton_batch_seconds",
@@ -106,6 +110,11 @@ SINK_ROWS: Final = Counter(
 SINK_LAG: Final = Gauge(
     "baton_sink_lag_records",
     "Records the sink has read less than there are, by topic. Growing: the store is slow or away.",
+    ["topic"],
+)
+SINK_LOST: Final = Counter(
+    "baton_sink_lost_records_total",
+    "Offsets that the log no longer had when the sink came to read them, by topic: it was away for too long.",
     ["topic"],
 )
 SINK_INSERT_SECONDS: Final = Histogram(

@@ -41,6 +41,14 @@ _ENUMS: Final = {
 }
 
 
+def unheeded(_: KafkaError) -> None:
+    """`error_cb` of a transactional producer, whose calls tell of its errors in any case.
+
+    Without one the client raises a fatal error (fencing is one) within flush() or poll() while delivery call-backs are
+    still to be made: now and then it comes out as a SystemError that names no cause.
+    """
+
+
 class DeliveryError(BatonError):
     """Events that the brokers did not take."""
 

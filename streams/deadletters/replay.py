@@ -25,7 +25,7 @@ from streams.config import Settings
 from streams.deadletters.mending import CannotMend, Mend, Outgoing
 from streams.deadletters.reading import ErasedLeads, Letter, Letters, Wanted
 from streams.errors import BatonError, ConfigurationError
-from streams.publisher import PARTITIONER
+from streams.publisher import PARTITIONER, unheeded
 from streams.topic_settings import LARGEST
 from streams.topics import LETTER_REPLAYS
 
@@ -61,7 +61,7 @@ class Outbox:
         config: dict[str, Any] = {
             "bootstrap.servers": settings.brokers, "acks": settings.acks, "enable.idempotence": True, "linger.ms": 5,
             "partitioner": PARTITIONER, "message.max.bytes": LARGEST + 65_536, "message.timeout.ms": 60_000,
-            "log_level": 0,
+            "error_cb": unheeded, "log_level": 0,
         }  # fmt: skip
         if self._transactions:
             config |= {"transactional.id": f"{settings.group}-dead-letters", "transaction.timeout.ms": 60_000}

@@ -1,7 +1,8 @@
 """The embedded broker: librdkafka's mock cluster inside this process, on real sockets, with the embedded registry beside it.
 
-It has no transactions, no compaction, no topic ids, and keeps 5 MB or 100,000 messages a partition: a publisher must not
-run far ahead of the worker. Its guarantees are those of one worker that does not crash.
+It has no transactions, no compaction, no topic ids, and keeps 5 MB (as they come: compressed) or 100,000 messages a partition:
+a publisher must not run far ahead of the worker, nor the worker of the sink. A sink that misses records ends with an error.
+Its guarantees are those of one worker that does not crash.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.config import Settings
-from streams.errors import UnavailableError
-from streams.metrics import SINK_LAG
+from streams.errors import BatonError, UnavailableError
+from streams.metrics import SINK_LAG, SINK_LOST
 from streams.sink.batch import TABLES, Partition, Reader, Schemas
 from streams.sink.direct import Direct
 from streams.sink.flight import Abandoned, Flight, Patience, Remade
@@ -50,6 +50,18 @@ _PAUSE_AFTER: Final = 2.0
 that are paused, and fetches it again."""
 _LANDING: Final = 3.0
 """Seconds that a partition's next owner is kept waiting for an insert under way, so that it need not come twice."""
+
+
+class LostError(BatonError):
+    """Records that the log no longer has were never read."""
+
+
+def _hole(place: Place, first: int, after: int) -> LostError:
+    return LostError(
+        f"topic {place[0]}, partition {place[1]}: offsets {first} to {after - 1} are gone, and the store lacks them: the "
+        "embedded broker keeps 5 MB a partition, and the sink was too slow. Run it again on a machine with less to do, a "
+        "smaller file, or with a real Kafka (--brokers)"
+    )
 
 
 class Sink:
@@ -129,7 +141,7 @@ class Sink:
             "group.id": self._settings.sink_group,
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
+            "auto.offset.reset": "error",  # what the log no longer has must not be passed over in silence
             "enable.partition.eof": True,
             "partition.assignment.strategy": "range",
             "session.timeout.ms": int(self._settings.session_timeout * 1000),
@@ -265,6 +277,7 @@ class Sink:
     # --- step 2 ------------------------------------------------------------------------------------------------------
 
     def _take(self, messages: Sequence[Any]) -> None:
+        out_of_range: set[Place] = set()
         for message in messages:
             error = message.error()
             place = (message.topic(), message.partition())
@@ -274,6 +287,8 @@ class Sink:
                         self._ends[place] = message.offset()
                 elif error.fatal():
                     raise KafkaException(error)
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    out_of_range.add(place)
                 else:
                     log.warning("broker", error=error.str(), topic=message.topic())
                 continue
@@ -284,6 +299,8 @@ class Sink:
                 log.warning("offsets began anew: was the topic re-created?", topic=place[0], partition=place[1])
                 self._begin_anew()
                 raise Abandoned
+            if offset != self._read[place] + 1 and not self._settings.transactions:
+                raise _hole(place, self._read[place] + 1, offset)
             self._read[place] = offset
             if place in self._ends:
                 del self._ends[place]
@@ -295,6 +312,39 @@ class Sink:
             known.append(message)
             self._pending_records += 1
             self._pending_bytes += len(message)
+        if out_of_range := out_of_range & self._partitions.keys():
+            for place in out_of_range:
+                self._out_of_range(place)
+            # A partition that has stopped so cannot be sought.
+            self._consumer.assign([TopicPartition(*place, offset + 1) for place, offset in self._read.items()])
+
+    def _out_of_range(self, place: Place) -> None:
+        """The log no longer has, or not yet, what is to be read next. What retention took is told, and what is left is read:
+        to wait would lose more of it."""
+        wanted = self._read[place] + 1
+        first, end = self._until_done("the log's ends", partial(self._watermarks, place))
+        if first <= wanted:
+            self._check_identities()
+            raise LostError(
+                f"topic {place[0]}, partition {place[1]}: the log ends at offset {end}, and the store has read up to {wanted}: "
+                "the brokers have lost what they had acknowledged (unclean leader election, restored disk?). Take a "
+                "backup of the store from before, or a new database (BATON_STORE_DATABASE)"
+            )
+        if not self._settings.transactions:
+            raise _hole(place, wanted, first)
+        if wanted:
+            SINK_LOST.labels(self._topics.bare(place[0])).inc(first - wanted)
+            log.error("records are gone", topic=place[0], partition=place[1], first=wanted, last=first - 1)
+        else:
+            log.warning("the log begins late", topic=place[0], partition=place[1], first=first)
+        self._read[place] = first - 1
+
+    def _watermarks(self, place: Place) -> tuple[int, int]:
+        try:
+            first, end = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=10)
+        except KafkaException as error:
+            raise UnavailableError(f"brokers {self._settings.brokers}: {error.args[0].str()}") from None
+        return first, end
 
     def _begin_anew(self) -> None:
         """As if all partitions had just been assigned."""

@@ -2,13 +2,13 @@
 
 The engine knows one user and grants that hold for everybody (engine.py). On top of them, whoever asks: one statement a
 request, and nothing that reaches the machine's files through a door the grants leave open. The user `reader`, for BI:
-reads only, with settings that cannot undo it.
+reads only, with settings that cannot undo it, and of the data the KPI views alone (readable.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
@@ -22,6 +22,8 @@ from streams.store.faults import (
     SYNTAX_ERROR,
     Fault,
 )
+from streams.store.readable import check_readable
+from streams.store.sessions import quoted
 
 OWNER: Final = "default"
 READER: Final = "reader"
@@ -104,6 +106,8 @@ def check(connection: Connection, user: str, sql: str, parameters: Mapping[str, 
         raise Fault(*SYNTAX_ERROR, "Syntax error (Multi-statements are not allowed)")
     if _SUSPECT.search(sql):
         _check_suspect(connection, statement, sql, parameters)
+    if statement.kind == READ_ONLY and user == READER:
+        _check_reader(connection, sql, parameters)
     if statement.kind in (READ_ONLY, UNPARSED):  # what does not parse fails in the engine, with its own message
         return statement
     harmless = _SESSION.match(sql) if statement.kind == CONTROL else None
@@ -128,10 +132,30 @@ def _check_suspect(connection: Connection, statement: Statement, sql: str, param
         raise Fault(*READONLY, "Cannot modify the 'dialect' setting: the embedded store speaks ClickHouse SQL")
     if statement.kind != READ_ONLY and _ATTACH.search(sql):
         raise Fault(*ACCESS_DENIED, "ATTACH ... FROM takes over files outside the store: not allowed")
-    # Raises what the engine raises: where the tree cannot be had, the statement is not run.
+    for name in _NAMED.findall(_tree(connection, sql, parameters)):
+        if name.lower() in _FORBIDDEN:
+            raise Fault(*ACCESS_DENIED, f"{name} reaches outside the store: not allowed here")
+
+
+def _check_reader(connection: Connection, sql: str, parameters: Mapping[str, str]) -> None:
+    def database() -> str:
+        return connection.query("SELECT currentDatabase()", "TabSeparatedRaw").data.decode().strip()
+
+    def there(names: Collection[str]) -> set[str]:
+        named = "[" + ",".join(quoted(name) for name in names) + "]"
+        answer = connection.query(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND has({names:Array(String)}, name)",
+            "TabSeparatedRaw",
+            {"names": named},
+        )
+        return set(answer.data.decode().split("\n")) - {""}
+
+    check_readable(_tree(connection, sql, parameters), database, there)
+
+
+def _tree(connection: Connection, sql: str, parameters: Mapping[str, str]) -> str:
+    """The engine's own syntax tree. Raises what the engine raises: where it cannot be had, the statement is not run."""
     tree = connection.query(f"EXPLAIN AST {sql}", "TabSeparated", parameters).data.decode("utf-8", "replace")
     if not tree.strip() or "\0" in tree:
         raise Fault(*ACCESS_DENIED, "the statement's syntax tree cannot be read: write it without an output format")
-    for name in _NAMED.findall(tree):
-        if name.lower() in _FORBIDDEN:
-            raise Fault(*ACCESS_DENIED, f"{name} reaches outside the store: not allowed here")
+    return tree

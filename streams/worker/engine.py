@@ -20,13 +20,14 @@ from schemas.wire import Decoder, Encoder
 from streams.agreements import Source
 from streams.config import ClockMode, Settings
 from streams.topics import FORWARDS, READ_BY_LANES, Topics
+from streams.worker import restore
 from streams.worker.arrivals import Arrivals, Standing
 from streams.worker.commit import FENCED, LaneLog, group_metadata
 from streams.worker.handover import NOTHING, Fetched, HandOver, Overdue
 from streams.worker.lane import Batch, Lane
 from streams.worker.lookups import Lookups, Schemas
 from streams.worker.measures import Measures
-from streams.worker.opening import Kept, Opening, failure
+from streams.worker.opening import Halted, Kept, Opening, failure, place
 from streams.worker.ports import Fetcher, Ports, real
 
 log = structlog.get_logger(__name__)
@@ -131,6 +132,7 @@ class Engine:
         log.info("lanes assigned", lanes=sorted(lanes), generation=generation)
         self._kept = {number: kept for number, kept in self._kept.items() if number in lanes}
         self._halted.clear()
+        self._measures.halted(0)
         for number in sorted(lanes):
             self._open(number, generation)
 
@@ -175,6 +177,9 @@ class Engine:
         while not self._gone(number, generation):
             try:
                 await self._try_to_open(number, generation)
+                return
+            except Halted as error:
+                self._halted_by(number, str(error))
                 return
             except Exception as error:  # whatever it was: what is durable is right, and a lane is never left unopened
                 shown = failure(error) if isinstance(error, KafkaException) else f"{failure(error)}: {error}"
@@ -343,10 +348,26 @@ class Engine:
         """Something of the lane cannot be read: nothing may be put in its place, so the lane stands still until the group
         assigns it anew, to this version or another. What was folded since its last commit is forgotten; other lanes go on.
         """
-        log.error("lane halted", lane=number, error=str(error))
+        generation = self._generation
         self._measures.lost(type(error).__name__)
-        self._halted[number] = str(error)
+        self._halted_by(number, str(error))
         await self._drop(number, abort=False)
+        if error.lead_id is not None and not self._gone(number, generation):
+            self._opening[number] = task = asyncio.ensure_future(self._find(number, error, error.lead_id))
+            task.add_done_callback(lambda done: self._opened(number, done))
+
+    def _halted_by(self, number: int, cause: str) -> None:
+        log.error("lane halted", lane=number, error=cause)
+        self._halted[number] = cause
+        self._measures.halted(len(self._halted))
+
+    async def _find(self, number: int, error: UnreadableState, lead_id: str) -> None:
+        """Tells where the record stands that halted the lane."""
+        try:
+            steps = restore.where(number, lead_id.encode(), self._settings, self._ports)
+            self._halted_by(number, f"{place(number, await self._ports.blocking(steps))}: {error}")
+        except KafkaException as failed:
+            log.warning("record not found", lane=number, error=failure(failed))
 
     async def run(self) -> None:
         """The lane loop. Returns never; an exception that leaves it ends the worker."""
@@ -425,9 +446,10 @@ class Engine:
             return
         if entry.given_up:
             return  # whoever has the lane now tells of it
-        entry.positions, entry.clock = batch.positions, batch.clock
+        entry.positions, entry.clock = batch.positions, batch.told_until
         entry.committed_at = self._ports.monotonic()
-        entry.durable_at = made_at
+        if batch.whole:
+            entry.durable_at = made_at
         entry.commit = None
         entry.standing = entry.log.last_position
         self._measures.committed(number, batch, seconds)

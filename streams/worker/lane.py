@@ -43,8 +43,10 @@ class Batch(NamedTuple):
 
     messages: list[Message]
     positions: dict[str, int]
-    clock: int
-    """Lane clock when it was made, UTC milliseconds."""
+    told_until: int
+    """All that was due until then had been told when it was made, UTC milliseconds."""
+    whole: bool
+    """Whether nothing was due any more."""
     counters: dict[str, int]
     """The fold's, as this batch makes them durable."""
 
@@ -109,6 +111,8 @@ class Lane:
 
     MOST_AT_ONCE: Final = 5_000
     """Records folded in one call: bounds how long the event loop is held."""
+    MOST_DUE: Final = 1_000
+    """Leads whose deadlines are looked at in one call, likewise: after an outage a million may be due at once."""
 
     def __init__(
         self,
@@ -135,7 +139,7 @@ class Lane:
             for topic in INPUTS:
                 self.clock.reached[topic] = position["reached"].get(topic, 0)
             fold.counters.update(position["counters"])
-            fold.advance(self.clock.now)
+            fold.advance(self.clock.now, 0)  # what is due by then is left to `work`
         self.queues = [Queue(self.clock.reached.get(topic, 0)) for topic in READ_BY_LANES]
         self._schema_ids: set[int] = set()
         """Of the records in the queues."""
@@ -165,7 +169,8 @@ class Lane:
         return {number for number in self._schema_ids if not self._decoder.knows(number)}
 
     def work(self, ends: Sequence[int | None]) -> int:
-        """Folds what may be folded and advances the clock; the number of records folded.
+        """Folds what may be folded, advances the clock and tells what is due; the number of records folded and leads told of.
+        Nothing is folded before everything is told that was due.
 
         `ends`, by topic of READ_BY_LANES: None where the partition is not read to its end, else the broker's time (UTC
         milliseconds) at which it was: everything received before has been added. In a replay that time is 0: being at the
@@ -173,6 +178,8 @@ class Lane:
         """
         if self._letter_bytes > MOST_BYTES:
             return 0  # they have to be written first
+        if self.fold.is_due:
+            return self._tell()
         done = 0
         # A partition that is not at its end may still bring what was received before the others' records.
         inputs = self.queues[: len(INPUTS)]
@@ -212,11 +219,15 @@ class Lane:
             end = ends[index]
             if end is not None and not self.queues[index].records:
                 self.clock.caught_up(topic, end)
-        fired = self.fold.next_deadline <= self.clock.now
-        self.fold.advance(self.clock.now)
-        if done or fired:
+        if done:
             self.dirty = True
-        return done
+        return done + self._tell()
+
+    def _tell(self) -> int:
+        looked = self.fold.advance(self.clock.now, self.MOST_DUE)
+        if looked:
+            self.dirty = True
+        return looked
 
     def _take_forwards(self) -> int:
         """Folds what other lanes passed on. It is no part of the lane's clock: a lane does not wait for another."""
@@ -304,8 +315,8 @@ class Lane:
         self._letters = []
         self._letter_bytes = 0
         self._strays = []
-        self.dirty = False
-        return Batch(messages, positions, self.clock.now, counters)
+        self.dirty = self.fold.is_due
+        return Batch(messages, positions, self.fold.told_until, not self.dirty, counters)
 
     def _forward(self, item: PassedOn) -> bytes:
         return self._encoder.encode(

@@ -15,6 +15,7 @@ from streams.metrics import (
     LAG,
     LANE_CLOCK,
     LANE_CLOCK_AGE,
+    LANES_HALTED,
     LANES_LOST,
     LANES_OWNED,
     MISPARTITIONED,
@@ -57,6 +58,9 @@ class Measures:
     def lost(self, error: str) -> None:
         LANES_LOST.labels(error=error).inc()
 
+    def halted(self, lanes: int) -> None:
+        LANES_HALTED.set(lanes)
+
     def committed(self, number: int, batch: Batch, seconds: float) -> None:
         """A batch of the lane is durable. What was folded since it was made comes with its own commit."""
         COMMIT_SECONDS.observe(seconds)
@@ -88,9 +92,9 @@ class Measures:
         label = str(number)
         for topic, records in lag.items():
             LAG.labels(lane=label, topic=topic).set(records)
-        LANE_CLOCK.labels(lane=label).set(lane.clock.now / 1000)
+        LANE_CLOCK.labels(lane=label).set(lane.fold.told_until / 1000)
         if broker_now is not None:
-            LANE_CLOCK_AGE.labels(lane=label).set(max(0, broker_now - lane.clock.now) / 1000)
+            LANE_CLOCK_AGE.labels(lane=label).set(max(0, broker_now - lane.fold.told_until) / 1000)
         UNWORKED.labels(lane=label).set(lane.fold.counters["overdue"])
         OPEN_CLOCKS.labels(lane=label).set(lane.fold.open_deadlines if lane.fold.next_deadline != NEVER else 0)
 

@@ -14,21 +14,41 @@ from processors.erasure import Erased
 from processors.lane import LaneFold
 from processors.state import UnreadableState
 from schemas.types import LanePosition
-from schemas.wire import Decoder, Encoder, WireError
+from schemas.wire import Decoder, Encoder, WireError, schema_ids
 from streams.config import ClockMode, Settings
-from streams.topics import READ_BY_LANES, Topics
+from streams.topics import LANE_KEY, READ_BY_LANES, STATES, Topics
 from streams.worker import restore
 from streams.worker.commit import LaneLog
 from streams.worker.intake import Intake
 from streams.worker.lane import Lane
 from streams.worker.lookups import Lookups
-from streams.worker.ports import Ports
+from streams.worker.ports import Ports, once
 from streams.worker.skew import BrokerTime
 
 log = structlog.get_logger(__name__)
 
 _TELL_EVERY: Final = 5.0
 """Seconds between lines about a restore that takes long."""
+
+
+class Halted(Exception):  # noqa: N818  # what the lane is
+    """A lane that cannot be opened, because a record of its states is none."""
+
+    def __init__(self, number: int, record: restore.Unreadable, mend: str, more: str = "") -> None:
+        super().__init__(
+            f"{more}{place(number, record)} cannot be read: {record.detail}; {mend}, then restart the worker: "
+            "BatonLaneHalted in the runbook"
+        )
+
+
+def place(number: int, record: restore.Unreadable) -> str:
+    """Where a record of the states stands, for people."""
+    under = "" if record.schema_id is None else f", schema id {record.schema_id}"
+    return f"{STATES} partition {number}, offset {record.offset}{under}"
+
+
+_MEND: Final = "put the record back or give its key up (a tombstone)"
+_MEND_POSITION: Final = "put the record back (it is the lane's position: it must not be given up)"
 
 
 class Kept(NamedTuple):
@@ -71,7 +91,7 @@ class Opening:
     async def open(
         self, number: int, agreements: Agreements, abandoned: Callable[[], bool], kept: Kept | None
     ) -> Opened | None:
-        """None: it was abandoned. Raises KafkaException, and UnavailableError where the registry does not answer."""
+        """None: it was abandoned. Raises KafkaException, Halted, and UnavailableError where the registry does not answer."""
         lane_log = LaneLog(number, self._settings, self._broker_time, self._ports)
         await self._ports.blocking(lane_log.fence())
         if abandoned():
@@ -95,18 +115,33 @@ class Opening:
         )
         if abandoned():
             return None
-        # States that nobody has touched since an upgrade stand under the schema of their time.
-        await self._lookups.require(found.schema_ids)
+        if found.unreadable:
+            raise Halted(number, found.unreadable[0], _MEND, f"{len(found.unreadable)} such record(s); the first: ")
+        # States that nobody has touched since an upgrade stand under the schema of their time. What only records before them
+        # stand under, which are not compacted away yet, need not be known any more.
+        ids = found.schema_ids
+        if len(ids) > 1:
+            ids = await self._ports.blocking(once("schemas", schema_ids, fold.restored_values()))
+        await self._lookups.require(ids | schema_ids([found.position]))
         if abandoned():
             return None
-        fold.restored()
-        position = None if found.position is None else self._decoder.decode(found.position)[1]
+        await self._ports.blocking(once("order", fold.restored))
+        if abandoned():
+            return None
+        position = None if found.position is None else await self._position(number, found.position)
         intake = Intake(
             self._decoder, self._encoder, self._names, number,
             clock=settings.clock, max_record_bytes=settings.max_record_bytes,
             lanes=settings.partitions,
         )  # fmt: skip
-        return Lane(number, fold, intake, self._decoder, self._encoder, cast("LanePosition | None", position))
+        return Lane(number, fold, intake, self._decoder, self._encoder, position)
+
+    async def _position(self, number: int, value: bytes) -> LanePosition:
+        try:
+            return cast("LanePosition", self._decoder.decode(value)[1])
+        except WireError as error:
+            record = await self._ports.blocking(restore.where(number, LANE_KEY, self._settings, self._ports))
+            raise Halted(number, record._replace(detail=str(error)), _MEND_POSITION) from None
 
     def _progress(self, number: int) -> Callable[[float], None]:
         told = self._ports.monotonic()

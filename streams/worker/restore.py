@@ -13,29 +13,45 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from processors.vocabulary import NEVER
-from schemas.wire import HEADER, schema_ids
+from schemas.wire import HEADER, MAGIC, schema_id, schema_ids
 from streams.config import Settings
 from streams.topics import LANE_KEY, STATES, Topics
 from streams.worker.ports import Consumer, Ports, Steps
 
 
+class Unreadable(NamedTuple):
+    """A key's latest record, if it is no state."""
+
+    offset: int
+    schema_id: int | None
+    detail: str
+
+
 class Found(NamedTuple):
-    """What stands in the partition. `position`: the value of the LanePosition; `schema_ids`: of all values."""
+    """What stands in the partition. `position`: the value of the LanePosition; `schema_ids`: of all states, superseded ones
+    too."""
 
     position: bytes | None
     schema_ids: set[int]
+    unreadable: list[Unreadable]
 
 
+_MAGIC: Final = bytes([MAGIC])
 _NEVER: Final = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 """NEVER as Avro writes it: most leads of a long past wait for nothing."""
 
 
 def first_long(value: bytes) -> int:
-    """The first field of an Avro body behind the 5-byte header, where that field is a long (Avro 1.11, zig-zag)."""
+    """The first field of an Avro body behind the 5-byte header, where that field is a long (Avro 1.11, zig-zag).
+
+    Raises ValueError where it is not that.
+    """
+    if value[:1] != _MAGIC:
+        raise ValueError("it has no Confluent header")
     if value.startswith(_NEVER, HEADER.size):
         return NEVER
     number = shift = 0
-    for byte in value[HEADER.size :]:
+    for byte in value[HEADER.size : HEADER.size + len(_NEVER)]:
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
             return (number >> 1) ^ -(number & 1)
@@ -74,6 +90,7 @@ def read(
     """
     position: bytes | None = None
     headers: set[bytes] = set()
+    unreadable: dict[bytes, Unreadable] = {}
     with _reader(settings, ports) as consumer:
         place = _place(number, settings, OFFSET_BEGINNING)
         _, end = consumer.get_watermark_offsets(place, _SECONDS)
@@ -82,18 +99,23 @@ def read(
                 break
             for message in messages:
                 key, value = message.key(), message.value()
-                if value is None:
-                    keep(key.decode(), None, NEVER)
-                    continue
-                headers.add(value[: HEADER.size])
-                if key == LANE_KEY:
-                    position = value
-                else:
-                    keep(key.decode(), value, first_long(value))
+                if unreadable:
+                    unreadable.pop(key, None)
+                try:
+                    if value is None:
+                        keep(key.decode(errors="replace"), None, NEVER)
+                    elif key == LANE_KEY:
+                        position = value
+                    else:
+                        keep(key.decode(), value, first_long(value))
+                        headers.add(value[: HEADER.size])
+                except ValueError as error:
+                    shown = "its key is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+                    unreadable[key] = Unreadable(message.offset(), schema_id(value), shown)
             if messages:
                 progress(min(1.0, (messages[-1].offset() + 1) / max(1, end)))
             yield "restore"
-    return Found(position, schema_ids(headers))
+    return Found(position, schema_ids(headers), list(unreadable.values()))
 
 
 def untouched(number: int, offset: int, settings: Settings, ports: Ports) -> Steps[bool]:
@@ -109,6 +131,18 @@ def untouched(number: int, offset: int, settings: Settings, ports: Ports) -> Ste
                 return False
             yield "look"
     return True
+
+
+def where(number: int, key: bytes, settings: Settings, ports: Ports) -> Steps[Unreadable]:
+    """The key's latest record. Every step may raise KafkaException."""
+    found = Unreadable(-1, None, "")
+    with _reader(settings, ports) as consumer:
+        for messages in _batches(consumer, _place(number, settings, OFFSET_BEGINNING)):
+            for message in messages:
+                if message.key() == key:
+                    found = Unreadable(message.offset(), schema_id(message.value()), "")
+            yield "where"
+    return found
 
 
 def _place(number: int, settings: Settings, offset: int) -> TopicPartition:

@@ -15,6 +15,7 @@ from streams.partitioner import lane_of
 from streams.registry import Registry
 from streams.topics import DEAD_LETTERS, INPUTS, STATES, Topics
 from tests.processors.support import START
+from tests.support.poll import eventually
 from tests.worker.support import complete
 
 
@@ -63,6 +64,12 @@ class Pipeline:
         self.raw(STATES, lane_of(lead_id.encode(), self.settings.partitions), name.encode(), b"\0tombstone")
         self.flush()
 
-    def inputs(self) -> list[Any]:
-        """Every committed record of the input topics."""
-        return [message for topic in INPUTS for message in records(self.settings, self.topics.name(topic))]
+    def inputs(self, count: int) -> list[Any]:
+        """Every committed record of the input topics, once there are `count`: a commit is acknowledged before its markers
+        stand in every partition (KIP-98), and until then a reader of what is committed sees less."""
+
+        def read() -> list[Any]:
+            return [message for topic in INPUTS for message in records(self.settings, self.topics.name(topic))]
+
+        eventually(lambda: len(read()) >= count, 30)
+        return read()

@@ -56,7 +56,7 @@ def test_unchanged_ones_come_back_as_they_were_and_a_second_run_does_nothing(pip
     )
     done = run(pipeline)
     assert (done.replayed, done.mended, done.before) == (2, 0, 0)
-    found = {message.key(): message for message in pipeline.inputs()}
+    found = {message.key(): message for message in pipeline.inputs(2)}
     assert {message.topic() for message in found.values()} == {
         pipeline.topics.name("leads"), pipeline.topics.name("touches")
     }  # fmt: skip
@@ -69,7 +69,7 @@ def test_unchanged_ones_come_back_as_they_were_and_a_second_run_does_nothing(pip
     }
     again = run(pipeline)
     assert (again.replayed, again.before) == (0, 2)
-    assert len(pipeline.inputs()) == 2
+    assert len(pipeline.inputs(2)) == 2
 
 
 @pytest.mark.parametrize("crash_in", [1, 2, 4])
@@ -93,10 +93,12 @@ def test_a_run_that_dies_before_a_commit_doubles_and_loses_nothing(
         patch.setattr(Outbox, "commit", dies)
         with pytest.raises(KeyboardInterrupt):
             run(real)
-    assert len(real.inputs()) == 10 * (crash_in - 1)
+    assert len(real.inputs(10 * (crash_in - 1))) == 10 * (crash_in - 1)
     rest = run(real)
     assert (rest.before, rest.replayed) == (10 * (crash_in - 1), 45 - 10 * (crash_in - 1))
-    assert Counter(message.key() for message in real.inputs()) == {f"lead-{number}".encode(): 1 for number in range(45)}
+    assert Counter(message.key() for message in real.inputs(45)) == {
+        f"lead-{number}".encode(): 1 for number in range(45)
+    }
 
 
 def test_of_two_runs_at_once_the_second_takes_over_and_the_first_makes_nothing_visible(real: Pipeline) -> None:
@@ -109,7 +111,9 @@ def test_of_two_runs_at_once_the_second_takes_over_and_the_first_makes_nothing_v
     assert run(real).replayed == 20
     with pytest.raises(Exception, match=r"(?i)fenced|epoch|_FATAL|erroneous"):
         first.commit()
-    assert Counter(message.key() for message in real.inputs()) == {f"lead-{number}".encode(): 1 for number in range(20)}
+    assert Counter(message.key() for message in real.inputs(20)) == {
+        f"lead-{number}".encode(): 1 for number in range(20)
+    }
 
 
 def test_only_what_is_wanted(pipeline: Pipeline) -> None:
@@ -129,7 +133,7 @@ def test_only_what_is_wanted(pipeline: Pipeline) -> None:
     assert chosen(until=newest + 1) == {"a", "b", "c"}
     assert chosen(until=min(letter.written_at for letter in written.values())) == set()
     done = run(pipeline, Wanted(topic="touches"))
-    assert (done.replayed, len(pipeline.inputs())) == (1, 1)
+    assert (done.replayed, len(pipeline.inputs(1))) == (1, 1)
     assert run(pipeline).replayed == 2
 
 
@@ -141,7 +145,7 @@ def test_fields_are_set_and_the_event_is_keyed_by_its_lead(pipeline: Pipeline) -
     done = run(pipeline, mend=mend, passed_over=lambda letter, why: told.append(why))
     assert (done.replayed, done.mended, dict(done.passed_over)) == (1, 1, {"unknown_record": 1})
     assert "cannot be mended by --set" in told[0]
-    [message] = pipeline.inputs()
+    [message] = pipeline.inputs(1)
     name, event = pipeline.letters.decoded(message.value())
     assert (message.key(), name, event["lead_id"], event["source"]) == (b"lead-9", "LeadCaptured", "lead-9", "website")
     assert dict(message.headers())[RECEIVED_AT_HEADER] == str(START).encode()
@@ -163,7 +167,7 @@ def test_a_file_mends_by_coordinates(pipeline: Pipeline, tmp_path: Path) -> None
         mending.from_file(pipeline.letters, pipeline.encoder, events),
     )
     assert (done.replayed, done.mended) == (1, 1)
-    [message] = pipeline.inputs()
+    [message] = pipeline.inputs(1)
     assert message.key() == b"lead-1"
     assert pipeline.letters.decoded(message.value())[1]["source"] == "referral"
 
@@ -190,7 +194,7 @@ def test_letters_of_erased_leads_are_left_alone(pipeline: Pipeline) -> None:
     pipeline.put({"lead_id": "gone"}, {"lead_id": "kept"})
     done = run(pipeline)
     assert (done.replayed, done.erased) == (1, 1)
-    assert [message.key() for message in pipeline.inputs()] == [b"kept"]
+    assert [message.key() for message in pipeline.inputs(1)] == [b"kept"]
 
 
 def test_without_the_key_nothing_is_published(pipeline: Pipeline) -> None:
@@ -200,14 +204,14 @@ def test_without_the_key_nothing_is_published(pipeline: Pipeline) -> None:
     pipeline.settings = pipeline.settings.model_copy(update={"erasure_key": SecretStr("")})
     with pytest.raises(ConfigurationError, match="BATON_ERASURE_KEY"):
         run(pipeline)
-    assert pipeline.inputs() == []
+    assert pipeline.inputs(0) == []
 
 
 def test_a_dry_run_publishes_and_marks_nothing(pipeline: Pipeline) -> None:
     pipeline.put({}, {"value": None})
     done = run(pipeline, dry_run=True)
     assert (done.replayed, done.passed_over.total()) == (1, 1)
-    assert (pipeline.inputs(), pipeline.letters.replayed()) == ([], set())
+    assert (pipeline.inputs(0), pipeline.letters.replayed()) == ([], set())
 
 
 def test_a_letter_is_named_by_its_place() -> None:

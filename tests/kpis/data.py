@@ -35,7 +35,7 @@ class World:
     campaigns: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
 
-def _number(text: str, below: int) -> int:
+def drawn_number(text: str, below: int) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big") % below
 
 
@@ -48,23 +48,23 @@ def _told(one: Record, lead_id: str, shift: int, *, is_test: bool) -> Record:
     if "into" in event:
         event["into"] = f"{lead_id.rpartition('-')[0]}-{event['into']}"
     token = f"{lead_id} {one.event['event_id']} {one.name}"
-    event["entered_by"] = ("system", "person")[_number(token, 2)]
+    event["entered_by"] = ("system", "person")[drawn_number(token, 2)]
     if "amount_minor" in event:
-        event["amount_minor"] = (None, 1_000, 250_000, 99_999)[_number(token + "a", 4)]
-        event["currency"] = event["amount_minor"] and ("EUR", "USD", "JPY", "GBP")[_number(token + "c", 4)]
-    if "contact_roles" in event and _number(token + "r", 2):
+        event["amount_minor"] = (None, 1_000, 250_000, 99_999)[drawn_number(token + "a", 4)]
+        event["currency"] = event["amount_minor"] and ("EUR", "USD", "JPY", "GBP")[drawn_number(token + "c", 4)]
+    if "contact_roles" in event and drawn_number(token + "r", 2):
         event["contact_roles"] = [{"lead_id": f"{lead_id.rpartition('-')[0]}-b", "role": "buyer"}]
     if one.name == "TouchRecorded":
-        event["campaign"] = (None, "spring", "fair")[_number(token + "t", 3)]
-        event["collateral_id"] = (None, None, "deck", "video")[_number(token + "k", 4)]
+        event["campaign"] = (None, "spring", "fair")[drawn_number(token + "t", 3)]
+        event["collateral_id"] = (None, None, "deck", "video")[drawn_number(token + "k", 4)]
     if one.name == "LeadCaptured":
         event["person"] = (None, {"name": "N", "email": None, "phone": None}, {"name": "N", "email": "e", "phone": ""})[
-            _number(token + "p", 3)
+            drawn_number(token + "p", 3)
         ]
-        event["account"] = (None, "acme")[_number(token + "o", 2)]
-        event["region"] = (None, None, "north")[_number(token + "g", 3)]
+        event["account"] = (None, "acme")[drawn_number(token + "o", 2)]
+        event["region"] = (None, None, "north")[drawn_number(token + "g", 3)]
     if one.name == "LeadEnriched":
-        event["filled_by"] = (None, "vendor", "ops")[_number(token + "f", 3)]
+        event["filled_by"] = (None, "vendor", "ops")[drawn_number(token + "f", 3)]
     return Record(one.name, event, one.received_at - shift)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from calendar import monthrange
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -184,7 +185,8 @@ def weights(known: Known, deal: Deal, model: str, half_life: int, months: int) -
     assert deal.closed is not None
     closed = datetime.fromtimestamp(deal.closed / 1000, UTC)
     year, place = divmod(closed.year * 12 + closed.month - 1 - months, 12)
-    since = closed.replace(year=year, month=place + 1).timestamp() * 1000  # no world has a day past the 28th here
+    last_day = monthrange(year, place + 1)[1]
+    since = closed.replace(year=year, month=place + 1, day=min(closed.day, last_day)).timestamp() * 1000
     people = {deal.lead, *(known.into.get(name, name) for name in deal.roles)}
     path = sorted(
         (
@@ -198,9 +200,8 @@ def weights(known: Known, deal: Deal, model: str, half_life: int, months: int) -
     )  # fmt: skip
     if not path:
         return [(None, 1.0)]
-    captured = [fact.effective_at for lead, fact in known.facts if lead == deal.lead and fact.name == "LeadCaptured"]
     instants = [touch.effective_at for touch in path]
-    creation = max(bisect_right(instants, min(captured, default=deal.closed)), 1) - 1
+    creation = max(bisect_right(instants, known.captured.get(deal.lead, deal.closed)), 1) - 1
     opening = max(bisect_right(instants, deal.opened), 1) - 1
     share = [0.0] * len(path)
     match model:

@@ -55,16 +55,31 @@ def ignored(known: Known, days: int) -> Rows:
 
 
 def disposition(known: Known, days: int) -> Rows:
-    """By source: teams are summed up."""
     rejected = {(lead, told.cycle) for lead, told in known.transitions() if told.event_type == "LeadRejected"}
-    out = {}
+    out: Rows = {}
     mqls = [journey for journey in known.journeys if "mql" in journey.entered]
-    for source, group in grouped(mqls, lambda one: one.source).items():
+    for key, group in grouped(mqls, lambda one: (one.source, one.team)).items():
         mature = [one for one in group if one.entered["mql"] <= known.now - days * DAY]
         yes = sum("sal" in one.entered for one in mature)
         no = sum("sal" not in one.entered and (one.lead.lead_id, one.cycle) in rejected for one in mature)
-        out[(source,)] = (len(group), len(mature), yes, no)
+        out[key] = (
+            len(group), len(mature), len(mature) / len(group), yes, no, part(yes + no, len(mature)), part(yes, yes + no)
+        )  # fmt: skip
     return out
+
+
+def funnel_by_source(known: Known) -> Rows:
+    stages = ("inquiry", "mql", "sal", "sql", "opportunity", "won", "lost")
+    out: Rows = {}
+    for source, group in grouped(known.leads.values(), lambda one: one.source or "(none)").items():
+        reached = [sum(any(told.to_stage == stage for told in one.transitions) for one in group) for stage in stages]
+        out[(source,)] = (len(group), *reached, reached[5] / len(group))
+    return out
+
+
+def current_stages(known: Known) -> Rows:
+    count = Counter((one.source or "(none)", one.stage) for one in known.leads.values())
+    return {key: (number,) for key, number in count.items()}
 
 
 def rejections(known: Known) -> Rows:

@@ -22,6 +22,11 @@ class Journey:
     def source(self) -> str:
         return self.lead.source or "(none)"
 
+    @property
+    def team(self) -> str:
+        """The last one in the cycle."""
+        return self.lead.cycles[self.cycle].team or "(none)"
+
     def at(self, stage: str) -> int | None:
         return self.entered.get(stage)
 
@@ -56,7 +61,7 @@ class Known:
             if story.stage not in ("merged", "erased") and name not in test
         }
         self.leads = {name: story for name, story in there.items() if story.stage}
-        self._heard = there.keys()
+        self.heard = there.keys()
         """Leads whose events count, those that nothing has moved among them."""
 
     @cached_property
@@ -89,7 +94,7 @@ class Known:
             if (lead, fact.source_system, fact.event_id) in seen:
                 continue
             seen.add((lead, fact.source_system, fact.event_id))
-            if id(fact) not in withdrawn and lead in self._heard:
+            if id(fact) not in withdrawn and lead in self.heard:
                 out.append((lead, fact))
         return out
 
@@ -102,6 +107,15 @@ class Known:
         for lead, fact in self.facts:
             if fact.name == "TouchRecorded":
                 out.setdefault(lead, []).append(fact)
+        return out
+
+    @cached_property
+    def captured(self) -> dict[str, int]:
+        """Lead -> its first LeadCaptured, of all that are part of it."""
+        out: dict[str, int] = {}
+        for lead, fact in self.facts:
+            if fact.name == "LeadCaptured":
+                out.setdefault(lead, fact.effective_at)
         return out
 
     @cached_property

@@ -6,13 +6,16 @@ from decimal import Decimal
 
 import pytest
 
+from deploy.clickhouse.catalogue import EXAMPLES
 from streams.config import Settings
 from streams.store.client import Client
 from streams.store.reconcile import Reconciliation
 from streams.store.rollup import TABLES, Rollups
 from tests.kpis.data import generated, imported
+from tests.kpis.examples import answers, written
 from tests.kpis.fill import fill, merge_parts
 from tests.kpis.known import Known
+from tests.kpis.simulated import simulated
 from tests.kpis.views import AT_ONCE, CHECKS, MODELS, wrong
 from tests.publishing.support import DATA
 from tests.store.fixtures import client, embedded_store_url, store
@@ -41,6 +44,22 @@ def test_every_view_on_generated_histories(store: Settings, client: Client) -> N
             " GROUP BY opportunity_id, lead_id"
         ).result_rows
         assert sums == [(Decimal(1),)] * won
+
+
+@pytest.mark.timeout(300)
+def test_every_view_on_the_simulated_company(store: Settings, client: Client) -> None:
+    """And the examples of docs/kpis.md are what they come to there: `python -m tests.kpis.examples` makes them anew."""
+    world = simulated()
+    known = Known(world)
+    fill(client, world)
+    Rollups(client, store.store_url).roll()
+    problems = [found for check in CHECKS if (found := wrong(client, known, check)) is not None]
+    assert not problems, "\n".join(problems)
+    told = answers(client)
+    assert written(told) == EXAMPLES.read_text("utf-8")
+    assert all(len(answer["rows"]) > 1 for answer in told.values())
+    merge_parts(client)
+    assert answers(client) == told
 
 
 @pytest.mark.timeout(300)

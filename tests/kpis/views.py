@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from streams.store.client import Client
-from tests.kpis import deals, funnel
+from tests.kpis import clocks, deals, funnel
 from tests.kpis.funnel import Rows
 from tests.kpis.known import Known
 from tests.oracle.calendar import DAY
@@ -42,14 +42,54 @@ def _attribution(model: str) -> Check:
 
 
 CHECKS: Final[Mapping[str, Check]] = {
+    "funnel_by_source": (
+        lambda _: (
+            "source, leads, reached_inquiry, reached_mql, reached_sal, reached_sql, reached_opportunity, won, lost, won_share"
+            " FROM kpi_funnel_by_source"
+        ),
+        funnel.funnel_by_source,
+    ),
+    "current_stages": (lambda _: "source, stage, leads FROM kpi_current_stages", funnel.current_stages),
+    "routing": (
+        lambda _: (
+            "team, raised, assigned, assigned_share, routing_p50_hours, routing_p90_hours, answered, rep_p50_hours,"
+            " rep_p90_hours FROM kpi_routing"
+        ),
+        clocks.routing,
+    ),
+    "response_time": (
+        lambda _: (
+            "source, raised, responded, responded_share, p50_hours, p90_hours, min_hours, max_hours, open_p50_hours,"
+            " open_p90_hours FROM kpi_response_time"
+        ),
+        clocks.response_time,
+    ),
+    "sla_compliance": (
+        lambda _: f"policy, source, started, {', '.join(clocks.VERDICTS)}, due, gross, net FROM kpi_sla_compliance",
+        clocks.sla_compliance,
+    ),
+    "open_clocks": (
+        lambda _: (
+            "policy, source, open, breached_open, toUnixTimestamp64Milli(next_deadline),"
+            " toUnixTimestamp64Milli(oldest_breach) FROM kpi_open_clocks"
+        ),
+        clocks.open_clocks,
+    ),
+    "sla_missed": (
+        lambda known: (
+            f"policy, team, missed, late_met, breached_ended, breached_open FROM kpi_sla_missed({_span(known)})"
+        ),
+        lambda known: clocks.sla_missed(known, *_period(known)),
+    ),
+    "dead_letters": (lambda _: "reason, origin_topic, letters FROM kpi_dead_letters", clocks.dead_letters),
     "ignored": (
         lambda _: f"source, mqls, mature, maturity_share, ignored, ignored_rate FROM kpi_ignored(days = {_SOME})",
         lambda known: funnel.ignored(known, _SOME),
     ),
     "disposition": (
         lambda _: (
-            "source, sum(mqls), sum(mature), sum(accepted), sum(rejected)"
-            f" FROM kpi_disposition(days = {_SOME}) GROUP BY source"
+            "source, team, mqls, mature, maturity_share, accepted, rejected, coverage, acceptance"
+            f" FROM kpi_disposition(days = {_SOME})"
         ),
         lambda known: funnel.disposition(known, _SOME),
     ),

@@ -29,6 +29,7 @@ class Clock:
     grade: str
     owner: str | None
     team: str | None
+    source: str | None = None
     stage: str = ""
     """For stage_age: the stage that is to be left."""
     missing: set[str] = field(default_factory=set)

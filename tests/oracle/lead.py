@@ -56,6 +56,28 @@ class Pause:
 
 
 @dataclass
+class Cycle:
+    """What is told of a cycle besides its stages."""
+
+    team: str | None = None
+    """The last one in it."""
+    hand_raised_at: int | None = None
+    """The first hand-raise; likewise the first assignment to a person, and the first response evidence."""
+    assigned_at: int | None = None
+    answered_at: int | None = None
+
+    def note(self, team: str | None, hand_raise: int | None, assigned: int | None, answered: int | None) -> None:
+        self.team = team
+        self.hand_raised_at = _earlier(self.hand_raised_at, hand_raise)
+        self.assigned_at = _earlier(self.assigned_at, assigned)
+        self.answered_at = _earlier(self.answered_at, answered)
+
+
+def _earlier(one: int | None, other: int | None) -> int | None:
+    return min((at for at in (one, other) if at is not None), default=None)
+
+
+@dataclass
 class Lead:
     """A lead as it stands after the facts walked so far."""
 
@@ -85,6 +107,7 @@ class Lead:
     """Response evidence."""
     promised: bool = False
     """A first_response has started."""
+    cycles: dict[int, Cycle] = field(default_factory=dict)
     transitions: list[Transition] = field(default_factory=list)
     clocks: list[Clock] = field(default_factory=list)
     refusals: dict[str, int] = field(default_factory=dict)

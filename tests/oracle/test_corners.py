@@ -95,6 +95,13 @@ A_BREACH_TOLD_BEFORE_THE_LEAD_MOVED_ON = (
 )
 """Where `m28` is known last, `c` takes the clock back as it passes it on; that its breach has been told goes with it."""
 
+DATED_AHEAD_OF_THE_CLOCK = (
+    _record("LeadCaptured", 590, "c", lead="a"),
+    _record("LeadNurtured", 591, "n", lead="a", wake_date=START + 605 * HOUR),
+    _record("TouchRecorded", 610, "t", lead="b"),
+)
+"""It is hour 600 on the lane: what it reads ahead of that, of another lead, wakes nobody."""
+
 RARE = (236, 1172)
 """Orders in which the clock that two merges bring went wrong; two in 1,500 do."""
 
@@ -109,6 +116,7 @@ RARE = (236, 1172)
         TWO_BODIES_OF_A_DISPUTED_WITHDRAWAL,
         FOLDED_AWAY_BEFORE_THE_TOMBSTONE,
         A_BREACH_TOLD_BEFORE_THE_LEAD_MOVED_ON,
+        DATED_AHEAD_OF_THE_CLOCK,
     ],
     ids=[
         "merged again after erasure",
@@ -118,6 +126,7 @@ RARE = (236, 1172)
         "two bodies of a disputed withdrawal",
         "folded away before the tombstone",
         "a breach told before the lead moved on",
+        "dated ahead of the clock",
     ],
 )
 def test_a_corner_is_told_alike_in_any_order(records: Sequence[Record]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from tests.oracle.clock import NEVER_PAUSED, Clock
 from tests.oracle.lead import (
     WORK,
     Cooldown,
+    Cycle,
     Lead,
     Opportunity,
     Pause,
@@ -57,6 +58,7 @@ class InstanceTold:
     cycle: int
     start_event_id: str
     start_source_system: str
+    start_event_type: str
     started_at: int
     deadline: int
     target_ms: int
@@ -67,6 +69,8 @@ class InstanceTold:
     """No grade is told as warm: by that the target was picked."""
     owner: str | None
     team: str | None
+    source: str | None
+    """When it started, as grade, owner and team."""
     verdict: str
     satisfied_at: int | None
     satisfied_by: str | None
@@ -96,6 +100,7 @@ class LeadStory:
     refusals: dict[str, int]
     transitions: list[TransitionTold]
     instances: list[InstanceTold]
+    cycles: dict[int, Cycle]
 
 
 def tell(
@@ -121,10 +126,11 @@ def tell(
             walk.lead(identity[0]).refuse("disputed")
     withdrawn = {id(fact) for fact in settled.withdrawn}
     for fact in sorted([*settled.facts, *settled.withdrawn], key=lambda one: one.place):
-        walk.start_wakes(fact.effective_at)  # wake starts before the facts of that instant
+        walk.start_wakes(min(fact.effective_at, now))  # wake starts before the facts of that instant
         if id(fact) in withdrawn or (fact.lead, fact.source_system, fact.event_id) in dropped:
             walk.lead(fact.lead).folded.add((fact.source_system, fact.event_id))  # its id stays known
         else:
+            walk.start_wakes(fact.effective_at, walk.touched_by(fact))
             walk.take(fact)
     walk.start_wakes(now)
     return {name: _story(lead, versions, now, grace_ms) for name, lead in sorted(walk.leads.items())}
@@ -174,6 +180,12 @@ class Walk:
         self.learn(lead, fact)
         move = decide(lead, fact, self.agreements.at(fact.effective_at))
         self.apply(lead, fact, move)
+        lead.cycles.setdefault(lead.cycle, Cycle()).note(
+            lead.team,
+            fact.effective_at if fact.name == "LeadCaptured" and fact.event["hand_raise"] else None,
+            fact.effective_at if fact.name == "LeadAssigned" and lead.person is not None else None,
+            fact.effective_at if is_response(fact) else None,
+        )
         # One event first satisfies clocks, then ends them, then starts them.
         for clock in lead.open_clocks():
             if satisfies(fact, clock, lead, move):
@@ -347,6 +359,7 @@ class Walk:
             grade=grade,
             owner=lead.owner,
             team=lead.team,
+            source=lead.source,
             stage=stage,
             missing=set(fields),
         )
@@ -369,9 +382,18 @@ class Walk:
         elif at is not None:
             lead.wake = Wake(at, fact)
 
-    def start_wakes(self, instant: int) -> None:
-        """Wake dates that have come by now."""
+    def touched_by(self, fact: Fact) -> set[str]:
+        """Leads that stand at the fact's instant, be it ahead of the clock: whose it is, and with whom it unites it."""
+        leads = {self.routes.holder(fact)}
+        if fact.name == "LeadMerged":
+            leads.add(self.routes.chain(fact.event["into"])[-1])
+        return leads
+
+    def start_wakes(self, instant: int, lead_ids: Collection[str] | None = None) -> None:
+        """Wake dates that have come by then. `lead_ids`: of these leads; None: of all."""
         for lead in self.leads.values():
+            if lead_ids is not None and lead.lead_id not in lead_ids:
+                continue
             if lead.wake is not None and lead.wake.at <= instant:
                 wake, lead.wake = lead.wake, None
                 self.start("wake", lead, wake.nurtured, wake.at)
@@ -393,6 +415,10 @@ class Walk:
             # Its content goes nowhere, and its open clocks are told no more.
             loser.clocks = [clock for clock in loser.clocks if not clock.is_open or clock.policy == "erasure"]
             return
+        told = loser.cycles.get(survivor.cycle, Cycle())
+        survivor.cycles.setdefault(survivor.cycle, Cycle()).note(
+            survivor.team, told.hand_raised_at, told.assigned_at, told.answered_at
+        )
         unite_clocks(survivor, loser, fact, entered=entered)
         if entered:
             self.start("stage_age", survivor, fact, fact.effective_at, stage=survivor.stage)
@@ -473,6 +499,7 @@ def _story(lead: Lead, versions: Agreements, now: int, grace: int) -> LeadStory:
             for one in lead.transitions
         ],
         instances=[_instance(clock, now, grace) for clock in lead.clocks],
+        cycles=lead.cycles,
     )
 
 
@@ -483,6 +510,7 @@ def _instance(clock: Clock, now: int, grace: int) -> InstanceTold:
         cycle=clock.cycle,
         start_event_id=clock.start.event_id,
         start_source_system=clock.start.source_system,
+        start_event_type=clock.start.name,
         started_at=clock.started_at,
         deadline=clock.deadline,
         target_ms=clock.target,
@@ -491,6 +519,7 @@ def _instance(clock: Clock, now: int, grace: int) -> InstanceTold:
         grade=clock.grade,
         owner=clock.owner,
         team=clock.team,
+        source=clock.source,
         verdict=clock.verdict(now, grace),
         satisfied_at=None if satisfied is None else satisfied.effective_at,
         satisfied_by=None if satisfied is None else satisfied.event_id,

@@ -30,8 +30,9 @@ def resolved(pom: Path = POM) -> Path:
     mvn = require("mvn", "maven")
     folder = CACHE / f"{pom.parent.parent.name}-java-{hashlib.sha256(pom.read_bytes()).hexdigest()[:12]}"
     CACHE.mkdir(exist_ok=True)
-    with (CACHE / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs in one tree: the second waits for the first one's download
+    with (CACHE / "maven.lock").open("w") as lock:
+        # Maven's own repository is not made for two at once, and who comes second finds what the first has fetched.
+        fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             partial = folder.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)

@@ -78,8 +78,9 @@ def _query(store: Path, sql: str) -> list[dict[str, Any]]:
 
 
 @needs(BPIC2012)
-@pytest.mark.parametrize("target", VERDICTS)
+@pytest.mark.parametrize("target", ["1 h", "48 h"])
 def test_bpic2012_on_the_embedded_parts(target: str, tmp_path: Path) -> None:
+    """The targets between them: below, on a real Kafka."""
     store = tmp_path / "store"
     found = replay(tmp_path, BPIC2012, "--agreement", agreement(tmp_path, target), "--store", store).summary
     _bpic2012_is_right(found, target)

@@ -63,6 +63,8 @@ class Silent(Measures):
 
     def folded(self, seconds: float) -> None: ...
 
+    def halted(self, lanes: int) -> None: ...
+
     def lost(self, error: str) -> None:
         self._counts[f"lanes lost: {error}"] += 1
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.config import Settings
+from streams.metrics import SINK_LOST
 from streams.registry import Registry
 from streams.sink.sink import Sink
 from streams.store.client import Client, connect
@@ -98,6 +100,43 @@ def test_a_topic_made_anew_while_the_sink_runs(real_settings: Settings, real_cli
             ),
             60,
         )
+
+
+def cut(settings: Settings, topic: str, first: int) -> None:
+    """The log of partition 0 begins at `first`, as if retention had taken what came before."""
+    place = TopicPartition(Topics(settings.topic_prefix).name(topic), 0, first)
+    admin = AdminClient({"bootstrap.servers": settings.brokers})
+    for done in admin.delete_records([place]).values():
+        done.result(30)
+
+
+def test_what_retention_took_is_counted_and_the_rest_is_read(real_settings: Settings, real_client: Client) -> None:
+    worker = Worker(real_settings)
+    with running(real_settings) as sink:
+        worker.write("LeadTransition", *(transition(f"t{n}", "a", "mql") for n in range(10)))
+        caught_up(sink, worker)
+    worker.write("LeadTransition", *(transition(f"t{n}", "a", "mql") for n in range(10, 30)))
+    worker.done()
+    cut(real_settings, "lead-transitions", 15)
+    before = SINK_LOST.labels("lead-transitions")._value.get()
+    with running(real_settings) as sink:
+        caught_up(sink, worker)
+        assert counted(real_client, "lead_transitions") == (25, 25, 25)
+    assert SINK_LOST.labels("lead-transitions")._value.get() - before == 5
+
+
+def test_a_new_store_reads_a_log_from_where_it_begins_and_has_lost_nothing(
+    real_settings: Settings, real_client: Client
+) -> None:
+    worker = Worker(real_settings)
+    worker.write("LeadTransition", *(transition(f"t{n}", "a", "mql") for n in range(20)))
+    worker.done()
+    cut(real_settings, "lead-transitions", 5)
+    before = SINK_LOST.labels("lead-transitions")._value.get()
+    with running(real_settings) as sink:
+        caught_up(sink, worker)
+        assert counted(real_client, "lead_transitions") == (15, 15, 15)
+    assert SINK_LOST.labels("lead-transitions")._value.get() == before
 
 
 def shared(*sinks: Sink) -> bool:
@@ -192,7 +231,7 @@ def test_kill_after_kill_every_row_is_there_once(
         eventually(lambda: stored() > past, 60, interval=0.002)
 
     with Load(Worker(settings, settings.topic_prefix + "lane-1", ids)) as load:
-        for round_ in range(5):
+        for round_ in range(4):
             child = start_sink(settings, tmp_path)
             for _ in range(round_ + 1):
                 grown(stored())
@@ -201,7 +240,7 @@ def test_kill_after_kill_every_row_is_there_once(
     assert stored() < total
     child = start_sink(settings, tmp_path)
     try:
-        eventually(lambda: stored() >= total and status(tmp_path)["caught_up"], 60)
+        eventually(lambda: stored() >= total and status(tmp_path)["caught_up"], 150)
         assert counted(real_client, "lead_transitions") == (total, total, total)
         assert counted(real_client, "leads") == (load.written * 40,) * 3
         assert child.stop() == 0

@@ -175,12 +175,12 @@ def test_readers_beside_a_writer(tmp_path: Path) -> None:
     done = threading.Event()
     try:
         client = connect(load(store_url=url))
-        client.command("CREATE TABLE pairs (n Int64, m Int64) ENGINE = MergeTree ORDER BY n")
+        client.command("CREATE TABLE kpi_pairs (n Int64, m Int64) ENGINE = MergeTree ORDER BY n")
 
         def read() -> None:
             with contextlib.suppress(OSError):
                 while not done.is_set():
-                    reply = send(url, "SELECT countIf(n != -m) FROM pairs", user="reader")
+                    reply = send(url, "SELECT countIf(n != -m) FROM kpi_pairs", user="reader")
                     if reply.body != b"0\n":
                         failures.append(reply)
 
@@ -189,13 +189,13 @@ def test_readers_beside_a_writer(tmp_path: Path) -> None:
             reader.start()
         for batch in range(25):
             client.insert(
-                "pairs", [(n, -n) for n in range(batch * 4_000, batch * 4_000 + 4_000)], column_names=["n", "m"]
+                "kpi_pairs", [(n, -n) for n in range(batch * 4_000, batch * 4_000 + 4_000)], column_names=["n", "m"]
             )
         done.set()
         for reader in readers:
             reader.join(20)
         assert failures == []
-        assert client.query("SELECT count() FROM pairs").result_rows == [(100_000,)]
+        assert client.query("SELECT count() FROM kpi_pairs").result_rows == [(100_000,)]
         client.close()
     finally:
         done.set()

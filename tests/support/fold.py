@@ -135,7 +135,7 @@ class _Lane:
         for name, (value, due) in self.states.items():
             self.fold.restore(name, value, due)
         self.fold.restored()
-        self.fold.advance(clock)
+        self.fold.advance(clock, 0)
 
 
 class Lanes:
@@ -165,8 +165,7 @@ class Lanes:
                 self._deliver(random)
                 if random.random() < 0.05:
                     lane.crash()
-            lane.fold.advance(lane.certain(now))
-            self._route(lane)
+            self._advance(lane, lane.certain(now), random)
             self._let_become_final(now)
         self.settle()
         self._let_become_final(now)
@@ -186,6 +185,17 @@ class Lanes:
     def _route(self, lane: _Lane) -> None:
         for item in lane.drain():
             self.lanes[self._place(item.into)].inbox.append(item)
+
+    def _advance(self, lane: _Lane, clock: int, random: Random | None) -> None:
+        """`random`: a few leads at a time, with writes and crashes in between."""
+        lane.fold.advance(clock, NEVER if random is None else random.randrange(3))
+        self._route(lane)
+        while lane.fold.is_due:
+            assert random is not None
+            if random.random() < 0.1:
+                lane.crash()
+            lane.fold.advance(clock, 1 + random.randrange(2))
+            self._route(lane)
 
     def _deliver(self, random: Random) -> None:
         for lane in self.lanes:

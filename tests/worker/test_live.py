@@ -230,9 +230,9 @@ def copy_inputs(live: Settings, replay: Settings) -> int:
 
 
 def test_a_replay_gives_the_verdicts_that_were_told_live(
-    cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
 ) -> None:
-    live = settings_for(cluster, f"{topic_prefix}live-", agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
+    live = settings_for(real_cluster, f"{topic_prefix}live-", agreement=agreement, grace=GRACE / 1000, clock_margin=0.2)
     with Upstream(live) as upstream, running(live, tmp_path, "live") as worker:
         for number in range(60):
             lead = f"lead-{number}"
@@ -260,7 +260,7 @@ def test_a_replay_gives_the_verdicts_that_were_told_live(
     assert kinds["breach_retracted"] >= len(announced)
 
     again = settings_for(
-        cluster, f"{topic_prefix}replay-", agreement=agreement, clock=ClockMode.EVENT, grace=GRACE / 1000
+        real_cluster, f"{topic_prefix}replay-", agreement=agreement, clock=ClockMode.EVENT, grace=GRACE / 1000
     )
     end = copy_inputs(live, again)
     with running(again, tmp_path, "replay") as worker:

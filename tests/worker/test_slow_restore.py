@@ -52,9 +52,9 @@ def read_by(cluster: Cluster, prefix: str, folder: Path, slow: set[int]) -> None
 
 
 def test_a_long_restore_of_every_lane_does_not_end_the_membership(
-    cluster: Cluster, topic_prefix: str, tmp_path: Path
+    real_cluster: Cluster, topic_prefix: str, tmp_path: Path
 ) -> None:
-    read_by(cluster, topic_prefix, tmp_path, {0, 1, 2, 3})
+    read_by(real_cluster, topic_prefix, tmp_path, {0, 1, 2, 3})
 
 
 def test_what_is_ready_works_while_others_are_restored(

@@ -1,7 +1,9 @@
 -- Users that cannot log in until they are given a password and hosts, outside of any file:
 --   ALTER USER baton_reader IDENTIFIED WITH sha256_password BY '...' HOST IP '10.0.0.0/8'
--- One user for each person or tool; a tool for one team: SETTINGS SQL_baton_teams = 'north' CONST and the role baton_bi_team.
+-- One user for each person or tool, each with its teams as CONST; a tool for one team: SETTINGS SQL_baton_teams = 'north' CONST
+-- and the role baton_bi_team. The server's configuration has custom_settings_prefixes: SQL_.
 CREATE USER IF NOT EXISTS baton_reader HOST NONE DEFAULT ROLE NONE;
+ALTER USER baton_reader SETTINGS SQL_baton_teams = '*' CONST;
 CREATE USER IF NOT EXISTS baton_team_reader HOST NONE DEFAULT ROLE NONE SETTINGS SQL_baton_teams = '' CONST;
 CREATE USER IF NOT EXISTS baton_sink HOST NONE DEFAULT ROLE NONE;
 CREATE USER IF NOT EXISTS baton_migrations HOST NONE DEFAULT ROLE NONE;

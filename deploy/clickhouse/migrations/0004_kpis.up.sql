@@ -118,7 +118,7 @@ FROM
 )
 GROUP BY source
 HAVING leads > 0
-COMMENT 'How far leads came, by source. Counts leads, not cycles';
+COMMENT 'How far leads came, count and share.|Which sources bring leads that get somewhere?|By source, of leads: those that ever entered a stage, in whatever cycle, implied entries included; won_share = won / leads.|Counts leads, not cycles. Young leads had less time: for decisions take kpi_conversion.';
 
 CREATE OR REPLACE VIEW kpi_current_stages
 (
@@ -135,7 +135,7 @@ FROM
 )
 GROUP BY source, stage
 HAVING leads > 0
-COMMENT 'Where leads stand now, by source';
+COMMENT 'Where leads stand now, count.|What is in the pipeline today?|By source and stage, of leads: the stage now.|A picture, no flow: see kpi_stage_balance.';
 
 CREATE OR REPLACE VIEW response_times
 (
@@ -294,7 +294,7 @@ FROM
 ) AS told
 LEFT JOIN response_ranks AS wall ON wall.source = told.source
 LEFT JOIN open_response_ranks AS open ON open.source = told.source
-COMMENT 'Lead response time by source: from hand-raise to first response evidence';
+COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW kpi_sla_compliance
 (
@@ -344,7 +344,7 @@ FROM
 )
 GROUP BY policy, source
 HAVING started > 0
-COMMENT 'How the promises were kept, by policy and source';
+COMMENT 'SLA compliance, shares.|Do we keep what we promised each other?|By policy and source, of clocks that are due: gross = met / (met + late_met + breached_open + breached_ended); net counts late_met as well.|Cancelled and transferred clocks are in neither. The source is the one the lead had when the clock started.';
 
 CREATE OR REPLACE VIEW open_days
 AS SELECT policy, source, verdict, deadline_day, sum(sign) AS clocks
@@ -386,7 +386,7 @@ INNER JOIN
     GROUP BY policy, source, verdict
 ) AS first ON first.policy = days.policy AND first.source = days.source AND first.verdict = days.verdict
 GROUP BY policy, source
-COMMENT 'Clocks that run now, by policy and source';
+COMMENT 'Clocks that run now, count.|What is due, and what is past due?|By policy and source, of clocks neither met nor ended: within their deadline, and past it.|Paused clocks count as open; their deadline assumes the longest pause.';
 
 CREATE OR REPLACE VIEW kpi_dead_letters
 (
@@ -398,7 +398,7 @@ CREATE OR REPLACE VIEW kpi_dead_letters
 AS SELECT dead_letters.reason AS reason, dead_letters.origin_topic AS origin_topic, count() AS letters, max(failed_at) AS last_failed_at
 FROM dead_letters FINAL
 GROUP BY reason, origin_topic
-COMMENT 'Records set aside, by reason and topic';
+COMMENT 'Records set aside, count.|What does the pipeline refuse, and why?|By reason and topic: records that are in no number.|Mended and replayed ones stay counted here.';
 
 CREATE OR REPLACE VIEW routing_ranks
 AS WITH

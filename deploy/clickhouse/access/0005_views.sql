@@ -1,0 +1,37 @@
+-- Who may read a view needs no right on what it reads. A migration that makes a view anew leaves it without: then no number is
+-- to be had until `baton migrate access` has run again.
+ALTER TABLE as_of MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_attribution MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_campaign_cost MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_campaign_return MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_collateral_lift MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_completed_by MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_completeness MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_conversion MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_current_stages MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_dead_letters MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_disposition MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_flow_conversion MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_funnel_by_source MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_goals MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_ignored MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_lead_velocity MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_manual_events MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_open_clocks MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_pipeline_velocity MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_recycle_yield MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_rejections MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_response_time MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_routing MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_sla_compliance MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_sla_missed MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_source_coverage MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_stage_age MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_stage_balance MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_time_in_stage MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_touch_stage MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE kpi_win_rate MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE journeys MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE response_times MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE opportunities MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
+ALTER TABLE touches MODIFY SQL SECURITY DEFINER DEFINER = baton_views;
