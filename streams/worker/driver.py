@@ -11,13 +11,17 @@ together with the hand-over: read from the main thread it would say "end" while 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 import aiokafka
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
@@ -31,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 SCHEME: Final = "lanes"
 _STAY_EVERY: Final = 1.0
+_TELL_EVERY: Final = 5.0
+"""Seconds between the group's offsets, and for which one of them is tried."""
 
 
 class LaneOwner(Protocol):
@@ -50,6 +56,7 @@ class LaneThread(stock.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hand_overs = HandOvers()
+        self._telling: Future[None] | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Faust would read uncommitted records, wait 1.5 s for a fetch, and split lanes by a round-robin assignor."""
@@ -138,10 +145,25 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         """
         self._consumer._subscription._last_fetch_ended = time.monotonic()
 
-    def membership(self) -> tuple[int, str]:
-        """(generation, member id) of the group as this member knows it."""
-        coordinator = self._consumer._coordinator
-        return coordinator.generation, coordinator.member_id
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        """See ports.Fetcher. Beside what this thread is asked otherwise: nothing waits for it."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.run_coroutine_threadsafe(self._tell_offsets(positions), self.thread_loop)
+
+    async def _tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        with contextlib.suppress(KafkaError, asyncio.TimeoutError, ConsumerNotStarted):
+            consumer = self._ensure_consumer()
+            assigned = consumer.assignment()
+            offsets = {aiokafka.TopicPartition(*place): offset for place, offset in positions.items() if offset}
+            offsets = {place: offset for place, offset in offsets.items() if place in assigned}
+            if offsets:
+                await asyncio.wait_for(consumer.commit(offsets), _TELL_EVERY)
+            await asyncio.sleep(_TELL_EVERY)
+
+    async def on_thread_stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+        await super().on_thread_stop()
 
 
 class _NeverRead(dict[Any, Any]):
@@ -175,8 +197,8 @@ class LaneConsumer(stock.Consumer):
     def hand_over(self, place: Place) -> HandOver:
         return self._thread.hand_overs.known.get(place, NOTHING)  # type: ignore[no-any-return]
 
-    def membership(self) -> tuple[int, str]:
-        return self._thread.membership()  # type: ignore[no-any-return]
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        self._thread.tell_offsets(positions)
 
     def partitions(self, topic: str) -> int:
         return self._thread.partitions(topic)  # type: ignore[no-any-return]
@@ -227,7 +249,7 @@ class LaneConsumer(stock.Consumer):
         return last + 1
 
     async def _commit(self, offsets: Any) -> bool:
-        """A plain commit by a live member would rewind what the transactions committed."""
+        """What Faust knows are the batches it handed on, not what the lanes committed: see tell_offsets."""
         return True
 
     async def perform_seek(self) -> None:

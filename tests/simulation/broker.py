@@ -110,8 +110,6 @@ class Broker:
         """Until then nothing is appended and nothing fetched."""
         self.fencing = True
         """False: a broken broker, to show that this is found."""
-        self.members: Callable[[int, str], bool] = lambda generation, member: True
-        """Whether the group knows that member in that generation."""
 
     def create(self, topic: str, partitions: int) -> None:
         for number in range(partitions):
@@ -155,13 +153,6 @@ class Broker:
             self._later(timeout, self._time_out, owner, transaction)
         transaction.places.add(place)
         return self.partitions[place].append(self.now(), key, value, (), transaction)
-
-    def offsets(self, name: str, epoch: int, generation: int, member: str) -> None:
-        self._check(name, epoch)
-        self._stumble("offsets")
-        if not self.members(generation, member):
-            self._told["commits of a member left behind refused"] += 1
-            raise failed(KafkaError.ILLEGAL_GENERATION)
 
     def end(self, name: str, epoch: int, *, commit: bool) -> None:
         owner = self._check(name, epoch)

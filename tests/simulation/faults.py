@@ -6,10 +6,10 @@ from random import Random
 from typing import Final, NamedTuple
 
 STEPS: Final = (
-    "fence", "restore", "look", "begin", "outputs", "states", "position", "flush", "offsets", "commit", "abort", "schema",
+    "fence", "restore", "look", "begin", "outputs", "states", "position", "flush", "commit", "abort", "schema",
 )  # fmt: skip
 """Steps of the protocol at which a worker may be hit."""
-_RARE: Final = ("fence", "restore", "look", "look", "abort", "abort", "schema", "offsets", "commit")
+_RARE: Final = ("fence", "restore", "look", "look", "abort", "abort", "schema", "commit", "commit")
 """Steps that come less often, or take more to be hit at."""
 _TIMED: Final = (
     "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "cut off", "cut off",
@@ -43,5 +43,5 @@ def _fault(random: Random, seconds: float) -> Fault:
         return Fault(random.choice(_TIMED), at, None, lasts, worker)
     kind = random.choice(_AT_STEPS)
     if kind == "coordinator" and random.random() < 0.5:
-        return Fault(kind, at, random.choice(("flush", "offsets")), lasts, worker)
+        return Fault(kind, at, random.choice(("position", "flush")), lasts, worker)
     return Fault(kind, at, random.choice(STEPS + _RARE), lasts, worker)

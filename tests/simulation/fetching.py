@@ -66,8 +66,11 @@ class Fetcher:
     def partitions(self, topic: str) -> int:
         return sum(1 for name, _ in self._broker.partitions if name == topic)
 
-    def membership(self) -> tuple[int, str]:
-        return self._generation, self._member
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None: ...
+
+    @property
+    def member(self) -> str:
+        return self._member
 
     def pause(self, place: Place) -> None:
         self._told["partitions paused"] += 1

@@ -32,7 +32,7 @@ def test_nothing_is_lost_doubled_or_falsely_told_whatever_breaks() -> None:
     for kind in ("kill", "leave", "stop", "cut off", "slow", "shake", "coordinator", "brokers", "registry", "compact",
                  "stall", "rebalances", "sessions timed out", "fenced", "transactions aborted", "transactions timed out",
                  "commits whose answer is lost", "ends of transactions that came late",
-                 "commits of a member left behind refused", "lanes kept over a rebalance"):  # fmt: skip
+                 "lanes kept over a rebalance"):  # fmt: skip
         assert told[kind], kind
     for step in STEPS:
         assert told[f"kill at {step}"], step
