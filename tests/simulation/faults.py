@@ -12,8 +12,9 @@ STEPS: Final = (
 _RARE: Final = ("fence", "restore", "look", "look", "abort", "abort", "schema", "commit", "commit")
 """Steps that come less often, or take more to be hit at."""
 _TIMED: Final = (
-    "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "cut off", "cut off",
-    "registry", "compact", "slow", "slow", "stall", "store away", "store slow", "sink killed", "sink taken over",
+    "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "replica", "replica",
+    "cut off", "cut off", "registry", "compact", "slow", "slow", "stall", "store away", "store slow", "sink killed",
+    "sink taken over",
 )  # fmt: skip
 _AT_STEPS: Final = ("kill",) * 8 + ("stop", "stop", "slow", "coordinator", "coordinator", "shake", "compact")
 

@@ -206,6 +206,8 @@ class World:
                 self._broker.away_until = until
             case "brokers":
                 self._broker.unreachable_until = until
+            case "replica":
+                self._broker.hold(INPUTS, fault.lasts)
             case "registry":
                 self._upstream.away_until = until
             case "compact":
