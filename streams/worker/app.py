@@ -27,7 +27,6 @@ from streams.registry import Registry
 from streams.topic_admin import ensure_topics, require
 from streams.topics import READ_BY_LANES, Topics
 from streams.worker import driver
-from streams.worker.commit import check_group_metadata
 from streams.worker.engine import Engine
 
 log = structlog.get_logger(__name__)
@@ -90,7 +89,6 @@ def run(settings: Settings, port_file: Path | None = None) -> None:
         )
     if settings.agreement is not None:
         read_agreement(settings.agreement)  # a wrong one is told before anything starts
-    check_group_metadata()
     counts = ensure_topics(settings)
     require(settings)
     topics = Topics(settings.topic_prefix)

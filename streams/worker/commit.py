@@ -9,26 +9,23 @@ Taking over:
 Per batch, in one Kafka transaction:
  4. begin; outputs (transitions, SLA events, dead letters), what is passed on to other lanes, then changed lead states,
     then the LanePosition: each into the lane's own partition number of its topic, what is passed on into its lead's.
- 5. the input positions once more as group offsets, with the generation and member of the live group: lag tools read
-    them, and a member that the group has left behind is refused here as well.
- 6. commit. Only now the lane counts the batch as written.
+ 5. commit. Only now the lane counts the batch as written.
 
-The LanePosition is the authority on restart: state and position stand in one transaction and cannot differ. Any
+The LanePosition is the authority on restart: state and position stand in one transaction and cannot differ. The group's
+offsets are no part of it: they are told afterwards, for lag tools (driver.py), and nothing is read from them. Any
 KafkaException means that the lane is lost: all of it is forgotten, and restored from what is durable if it is still ours.
 
-On the embedded broker, which knows no transactions, steps 1, 5 and 6 are a flush: the order of writing is the same, the
+On the embedded broker, which knows no transactions, steps 1 and 5 are a flush: the order of writing is the same, the
 guarantees are those of one worker that does not crash.
 """
 
 from __future__ import annotations
 
 import contextlib
-import struct
 import time
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message
 
 from streams.config import Settings
 from streams.errors import BatonError
@@ -38,28 +35,11 @@ from streams.worker.lane import Batch
 from streams.worker.ports import Ports, Steps
 from streams.worker.skew import BrokerTime
 
-_METADATA: Final = b"CGMDv2:"
-"""How librdkafka serialises group metadata; checked against the library at start (check_group_metadata)."""
 FENCED: Final = frozenset({"_FENCED", "_FATAL", "PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH"})
 """Errors that say another owner has the lane. `_FATAL` comes from produce() on a fenced producer, with fatal() False."""
 _SECONDS: Final = 30.0
 _BY_KEY: Final = -1
 """The client's partitioner decides: a forward goes to the lane of its lead."""
-
-
-def group_metadata(group: str, generation: int, member: str, instance: str | None) -> bytes:
-    """librdkafka's serialised consumer-group metadata, made from another client's membership."""
-    tail = b"\x01" if instance is None else b"\x00" + instance.encode() + b"\0"
-    return _METADATA + struct.pack("<i", generation) + group.encode() + b"\0" + member.encode() + b"\0" + tail
-
-
-def check_group_metadata() -> None:
-    """Refuses to run where the installed library serialises group metadata otherwise: fencing would fail silently."""
-    consumer = Consumer({"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "log_level": 0})
-    found = consumer.consumer_group_metadata()
-    consumer.close()
-    if bytes(found) != group_metadata("g", -1, "", None):
-        raise BatonError("confluent-kafka serialises group metadata in an unknown way: install the pinned version")
 
 
 class LaneLog:
@@ -102,8 +82,8 @@ class LaneLog:
             self._producer.init_transactions(_SECONDS)
         yield "fence"
 
-    def write(self, batch: Batch, metadata: bytes | None) -> Steps[float]:
-        """Steps 4 to 6; returns the seconds they took. `metadata`: of the live group, None: send no group offsets."""
+    def write(self, batch: Batch) -> Steps[float]:
+        """Steps 4 and 5; returns the seconds they took."""
         started = self._monotonic()
         producer = self._producer
         if self._settings.transactions:
@@ -127,9 +107,6 @@ class LaneLog:
             raise BatonError(f"lane {self.number}: the broker took longer than {_SECONDS:.0f} s to take a batch")
         yield "flush"
         if self._settings.transactions:
-            if metadata is not None:
-                producer.send_offsets_to_transaction(self._group_offsets(batch.positions), metadata, _SECONDS)
-                yield "offsets"
             producer.commit_transaction(_SECONDS)
             yield "commit"
         if self._failure is not None:
@@ -143,13 +120,6 @@ class LaneLog:
                 return
             except BufferError:  # the client's queue is full: wait for room, that is what bounds memory
                 self._producer.poll(0.1)
-
-    def _group_offsets(self, positions: Mapping[str, int]) -> Sequence[TopicPartition]:
-        return [
-            TopicPartition(self._topics.name(topic), self.number, offset)
-            for topic, offset in positions.items()
-            if offset
-        ]
 
     def _failed(self, error: object, message: Message) -> None:
         if error is not None:

@@ -11,13 +11,18 @@ together with the hand-over: read from the main thread it would say "end" while 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
 import aiokafka
 import structlog
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+from faust.exceptions import ConsumerNotStarted
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
@@ -26,11 +31,16 @@ from mode import Service
 
 from streams.worker.handover import NOTHING, Fetched, HandOver, HandOvers, Place
 from streams.worker.ports import Fetcher
+from streams.worker.replicas import Replicas
 
 log = structlog.get_logger(__name__)
 
 SCHEME: Final = "lanes"
 _STAY_EVERY: Final = 1.0
+_ASK_EVERY: Final = 0.5
+_ANSWERS_WITHIN: Final = 1.0
+_TELL_EVERY: Final = 5.0
+"""Seconds between the group's offsets, and for which one of them is tried."""
 
 
 class LaneOwner(Protocol):
@@ -50,6 +60,9 @@ class LaneThread(stock.AIOKafkaConsumerThread):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.hand_overs = HandOvers()
+        self._replicas = Replicas()
+        self._telling: Future[None] | None = None
+        self._asking: asyncio.Future[None] | None = None
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         """Faust would read uncommitted records, wait 1.5 s for a fetch, and split lanes by a round-robin assignor."""
@@ -94,11 +107,35 @@ class LaneThread(stock.AIOKafkaConsumerThread):
                 state.timestamp = None
             answer = await stock_request(assignment, node_id, request)
             if assignment.active:
-                self.hand_overs.asked(asked, [key for key, state in states.items() if state.timestamp is not None])
+                until = {key: self._replicas.until(key, asked) for key, state in states.items() if state.timestamp}
+                self.hand_overs.asked({key: instant for key, instant in until.items() if instant is not None})
             return answer
 
         fetcher._proc_fetch_request = request
         fetcher.watched_by_lanes = True
+        self._asking = asyncio.ensure_future(self._ask_brokers())
+
+    async def _ask_brokers(self) -> None:
+        """Asks again and again which replicas are in sync, and whether they live."""
+        while True:
+            consumer = self._ensure_consumer()
+            topics = sorted({tp.topic for tp in consumer.assignment()})
+            brokers = self._replicas.brokers() or {broker.nodeId for broker in consumer._client.cluster.brokers()}
+            if topics:
+                await asyncio.gather(*(self._ask(consumer._client, broker, topics) for broker in brokers))
+            await asyncio.sleep(_ASK_EVERY)
+
+    async def _ask(self, client: Any, broker: int, topics: list[str]) -> None:
+        asked = time.monotonic()
+        request = MetadataRequest(topics, allow_auto_topic_creation=False)
+        with contextlib.suppress(KafkaError, OSError, asyncio.TimeoutError):
+            answer = await asyncio.wait_for(client.send(broker, request), _ANSWERS_WITHIN)
+            in_sync = {
+                (topic, partition): frozenset(isr)
+                for _, topic, *_, partitions in answer.topics
+                for _, partition, _, _, isr, *_ in partitions
+            }
+            self._replicas.answered(broker, asked, in_sync)
 
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: Any = None, max_records: Any = None
@@ -138,10 +175,26 @@ class LaneThread(stock.AIOKafkaConsumerThread):
         """
         self._consumer._subscription._last_fetch_ended = time.monotonic()
 
-    def membership(self) -> tuple[int, str]:
-        """(generation, member id) of the group as this member knows it."""
-        coordinator = self._consumer._coordinator
-        return coordinator.generation, coordinator.member_id
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        """See ports.Fetcher. Beside what this thread is asked otherwise: nothing waits for it."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.run_coroutine_threadsafe(self._tell_offsets(positions), self.thread_loop)
+
+    async def _tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        with contextlib.suppress(KafkaError, asyncio.TimeoutError, ConsumerNotStarted):
+            consumer = self._ensure_consumer()
+            assigned = consumer.assignment()
+            offsets = {aiokafka.TopicPartition(*place): offset for place, offset in positions.items() if offset}
+            offsets = {place: offset for place, offset in offsets.items() if place in assigned}
+            if offsets:
+                await asyncio.wait_for(consumer.commit(offsets), _TELL_EVERY)
+            await asyncio.sleep(_TELL_EVERY)
+
+    async def on_thread_stop(self) -> None:
+        for task in (self._telling, self._asking):
+            if task is not None:
+                task.cancel()
+        await super().on_thread_stop()
 
 
 class _NeverRead(dict[Any, Any]):
@@ -175,8 +228,8 @@ class LaneConsumer(stock.Consumer):
     def hand_over(self, place: Place) -> HandOver:
         return self._thread.hand_overs.known.get(place, NOTHING)  # type: ignore[no-any-return]
 
-    def membership(self) -> tuple[int, str]:
-        return self._thread.membership()  # type: ignore[no-any-return]
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None:
+        self._thread.tell_offsets(positions)
 
     def partitions(self, topic: str) -> int:
         return self._thread.partitions(topic)  # type: ignore[no-any-return]
@@ -227,7 +280,7 @@ class LaneConsumer(stock.Consumer):
         return last + 1
 
     async def _commit(self, offsets: Any) -> bool:
-        """A plain commit by a live member would rewind what the transactions committed."""
+        """What Faust knows are the batches it handed on, not what the lanes committed: see tell_offsets."""
         return True
 
     async def perform_seek(self) -> None:

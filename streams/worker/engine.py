@@ -22,7 +22,7 @@ from streams.config import ClockMode, Settings
 from streams.topics import FORWARDS, READ_BY_LANES, Topics
 from streams.worker import restore
 from streams.worker.arrivals import Arrivals, Standing
-from streams.worker.commit import FENCED, LaneLog, group_metadata
+from streams.worker.commit import FENCED, LaneLog
 from streams.worker.handover import NOTHING, Fetched, HandOver, Overdue
 from streams.worker.lane import Batch, Lane
 from streams.worker.lookups import Lookups, Schemas
@@ -392,6 +392,7 @@ class Engine:
                 self._agree()
                 self._look_for_lost(now)
                 self._measure()
+                self._tell_offsets()
             await asyncio.sleep(0 if busy else self._ports.idle)
 
     def _work(self, number: int, entry: OpenLane) -> int:
@@ -434,11 +435,7 @@ class Engine:
 
     async def _commit(self, number: int, entry: OpenLane, batch: Batch, made_at: float) -> None:
         try:
-            metadata = None
-            if self._settings.transactions:
-                generation, member = assert_consumer(self.consumer).membership()
-                metadata = group_metadata(self._settings.group, generation, member, self._settings.group_instance_id)
-            seconds = await self._ports.blocking(entry.log.write(batch, metadata))
+            seconds = await self._ports.blocking(entry.log.write(batch))
         except Exception as error:  # whatever it was, what is durable is right: the lane starts from there
             if self.lanes.get(number) is entry:
                 entry.commit = None
@@ -455,6 +452,16 @@ class Engine:
         self._measures.committed(number, batch, seconds)
 
     # What is shown.
+
+    def _tell_offsets(self) -> None:
+        if self._settings.transactions and self.consumer is not None:
+            self.consumer.tell_offsets(
+                {
+                    (self._topics.name(topic), number): offset
+                    for number, entry in self.lanes.items()
+                    for topic, offset in entry.positions.items()
+                }
+            )
 
     def _hand_over(self, topic: str, number: int) -> HandOver:
         return NOTHING if self.consumer is None else self.consumer.hand_over((topic, number))

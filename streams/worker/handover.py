@@ -36,7 +36,7 @@ class HandOver:
     certain: bool
     """...and no open transaction hides what was received since."""
     asked_at: float
-    """Monotonic time when the fetch was sent whose answer says so."""
+    """Monotonic time that the fetch whose answer says so speaks for: when it was sent, or before (replicas.py)."""
     lag: int
     """Records behind the high watermark."""
 
@@ -65,9 +65,10 @@ class HandOvers:
             self._asked.pop(place, None)
         self.known = {place: value for place, value in self.known.items() if place not in places}
 
-    def asked(self, at: float, answered: Iterable[Place]) -> None:
-        """The fetch that was sent at `at` (monotonic) has been answered for these partitions."""
-        self._asked.update(dict.fromkeys(answered, at))
+    def asked(self, until: Mapping[Place, float]) -> None:
+        """A fetch has been answered: for these partitions it speaks for all that was stamped until then (replicas.py)."""
+        for place, instant in until.items():
+            self._asked[place] = max(instant, self._asked.get(place, 0.0))
 
     def fetched(self, place: Place, records: list[Any]) -> Fetched:
         """Records that are handed over now."""

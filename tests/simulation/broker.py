@@ -6,7 +6,7 @@ Calls take no time; who calls decides when. What a broker does by itself later (
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple, TypeAlias
@@ -108,10 +108,28 @@ class Broker:
         """Until then the coordinator answers nobody, or does what it is asked and does not say so."""
         self.unreachable_until = 0.0
         """Until then nothing is appended and nothing fetched."""
+        self._held: dict[Place, int] = {}
+        """Where partitions end for consumers, while a replica is gone that is counted as in sync."""
+        self._held_until = 0.0
         self.fencing = True
         """False: a broken broker, to show that this is found."""
-        self.members: Callable[[int, str], bool] = lambda generation, member: True
-        """Whether the group knows that member in that generation."""
+
+    def hold(self, topics: Collection[str], lasts: float) -> None:
+        """A replica of these topics is gone, and not given up for `lasts` seconds: nothing new is shown."""
+        if self._loop.now >= self._held_until:
+            self._held = {place: partition.end for place, partition in self.partitions.items() if place[0] in topics}
+        self._held_until = max(self._held_until, self._loop.now + lasts)
+
+    def shown(self, place: Place) -> int:
+        """Where the partition ends for consumers."""
+        end = self.partitions[place].end
+        return self._held.get(place, end) if self._loop.now < self._held_until else end
+
+    def alive(self) -> Collection[int]:
+        return (1,) if self._loop.now < self._held_until else (1, 2)
+
+    def in_sync(self) -> Mapping[Place, frozenset[int]]:
+        return dict.fromkeys(self.partitions, frozenset((1, 2)))
 
     def create(self, topic: str, partitions: int) -> None:
         for number in range(partitions):
@@ -155,13 +173,6 @@ class Broker:
             self._later(timeout, self._time_out, owner, transaction)
         transaction.places.add(place)
         return self.partitions[place].append(self.now(), key, value, (), transaction)
-
-    def offsets(self, name: str, epoch: int, generation: int, member: str) -> None:
-        self._check(name, epoch)
-        self._stumble("offsets")
-        if not self.members(generation, member):
-            self._told["commits of a member left behind refused"] += 1
-            raise failed(KafkaError.ILLEGAL_GENERATION)
 
     def end(self, name: str, epoch: int, *, commit: bool) -> None:
         owner = self._check(name, epoch)

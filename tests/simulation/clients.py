@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.partitioner import lane_of
 from tests.simulation.broker import Broker, Entry, failed
-
-_METADATA: Final = b"CGMDv2:"
 
 
 class Message(NamedTuple):
@@ -104,14 +101,6 @@ class Producer:
             self._buffer.pop(0)
             if callback is not None:
                 callback(problem, Message(entry, problem))
-
-    def send_offsets_to_transaction(self, positions: Sequence[Any], metadata: bytes, timeout: float) -> None:
-        # As librdkafka serialises it: generation, group, member, instance.
-        if not metadata.startswith(_METADATA):
-            raise failed(KafkaError._INVALID_ARG)
-        (generation,) = struct.unpack_from("<i", metadata, len(_METADATA))
-        _, member, *_ = metadata[len(_METADATA) + 4 :].split(b"\0")
-        self._call(self._broker.offsets, self._epoch, generation, member.decode())
 
     def commit_transaction(self, timeout: float) -> None:
         if not self._begun:

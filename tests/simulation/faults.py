@@ -6,14 +6,15 @@ from random import Random
 from typing import Final, NamedTuple
 
 STEPS: Final = (
-    "fence", "restore", "look", "begin", "outputs", "states", "position", "flush", "offsets", "commit", "abort", "schema",
+    "fence", "restore", "look", "begin", "outputs", "states", "position", "flush", "commit", "abort", "schema",
 )  # fmt: skip
 """Steps of the protocol at which a worker may be hit."""
-_RARE: Final = ("fence", "restore", "look", "look", "abort", "abort", "schema", "offsets", "commit")
+_RARE: Final = ("fence", "restore", "look", "look", "abort", "abort", "schema", "commit", "commit")
 """Steps that come less often, or take more to be hit at."""
 _TIMED: Final = (
-    "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "cut off", "cut off",
-    "registry", "compact", "slow", "slow", "stall", "store away", "store slow", "sink killed", "sink taken over",
+    "kill", "stop", "stop", "shake", "shake", "leave", "coordinator", "coordinator", "brokers", "replica", "replica",
+    "cut off", "cut off", "registry", "compact", "slow", "slow", "stall", "store away", "store slow", "sink killed",
+    "sink taken over",
 )  # fmt: skip
 _AT_STEPS: Final = ("kill",) * 8 + ("stop", "stop", "slow", "coordinator", "coordinator", "shake", "compact")
 
@@ -43,5 +44,5 @@ def _fault(random: Random, seconds: float) -> Fault:
         return Fault(random.choice(_TIMED), at, None, lasts, worker)
     kind = random.choice(_AT_STEPS)
     if kind == "coordinator" and random.random() < 0.5:
-        return Fault(kind, at, random.choice(("flush", "offsets")), lasts, worker)
+        return Fault(kind, at, random.choice(("position", "flush")), lasts, worker)
     return Fault(kind, at, random.choice(STEPS + _RARE), lasts, worker)

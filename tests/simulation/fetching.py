@@ -13,6 +13,7 @@ from random import Random
 
 from streams.worker.engine import Engine
 from streams.worker.handover import NOTHING, Fetched, HandOver, HandOvers, Place
+from streams.worker.replicas import Replicas
 from tests.simulation.broker import Broker
 from tests.simulation.groups import Group
 
@@ -41,6 +42,7 @@ class Fetcher:
         self._told_to_join: asyncio.Future[None] | None = None
         self.ready: frozenset[int] = frozenset()
         self._hand_overs = HandOvers()
+        self._replicas = Replicas()
         self._positions: dict[Place, int] = {}
         self._ends: dict[Place, tuple[int, int]] = {}
         """Last stable offset and high watermark, as last answered."""
@@ -66,8 +68,11 @@ class Fetcher:
     def partitions(self, topic: str) -> int:
         return sum(1 for name, _ in self._broker.partitions if name == topic)
 
-    def membership(self) -> tuple[int, str]:
-        return self._generation, self._member
+    def tell_offsets(self, positions: Mapping[Place, int]) -> None: ...
+
+    @property
+    def member(self) -> str:
+        return self._member
 
     def pause(self, place: Place) -> None:
         self._told["partitions paused"] += 1
@@ -123,6 +128,16 @@ class Fetcher:
 
     # Fetches.
 
+    async def questions(self) -> None:
+        """Which replicas are in sync, and whether they live."""
+        while True:
+            asked = self._monotonic()
+            await asyncio.sleep(self._random.uniform(0.001, 0.05))
+            if self._reachable():
+                for broker in self._broker.alive():
+                    self._replicas.answered(broker, asked, self._broker.in_sync())
+            await asyncio.sleep(self._random.uniform(0.1, 0.6))
+
     async def fetches(self) -> None:
         rest = self._random.choice((0.1, 0.3, 0.8))
         while True:
@@ -148,12 +163,15 @@ class Fetcher:
         for place in answered:
             offset = positions[place]
             partition = self._broker.partitions[place]
-            if offset < partition.end:
-                entries, positions[place] = partition.read(place, offset, most)
+            shown = self._broker.shown(place)
+            if offset < shown:
+                entries, after = partition.read(place, offset, most)
+                entries, positions[place] = [one for one in entries if one.offset < shown], min(after, shown)
                 if entries:
                     self._under_way.append((place, self._hand_overs.fetched(place, entries)))
-            ends[place] = partition.stable, partition.end
-        self._hand_overs.asked(asked, answered)
+            ends[place] = min(partition.stable, shown), shown
+        until = {place: self._replicas.until(place, asked) for place in answered}
+        self._hand_overs.asked({place: instant for place, instant in until.items() if instant is not None})
         self._hand_overs.handed_over(
             [(place, position, *ends[place]) for place, position in positions.items() if place in ends]
         )

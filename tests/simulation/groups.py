@@ -30,9 +30,6 @@ class Group:
         self._round = 0
         loop.call_later(session / 4, self._expire)
 
-    def knows(self, generation: int, member: str) -> bool:
-        return generation == self.generation and member in self.members
-
     def join(self, member: str) -> asyncio.Future[tuple[int, set[int]]]:
         """Answered when all are there, or have been waited for: the generation and the lanes."""
         known = self.members.setdefault(member, Member(self._loop.now))

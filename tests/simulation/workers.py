@@ -146,6 +146,7 @@ class Worker:
             self.engine.run(),
             self.fetcher.run(self.engine),
             self.fetcher.heartbeats(),
+            self.fetcher.questions(),
             self.fetcher.fetches(),
         ):
             self.loop.start(self.process, self._guarded(life))

@@ -80,7 +80,6 @@ class World:
         for topic in (*READ_BY_LANES, *OUTPUTS):
             self._broker.create(topic, self._lanes)
         self._group = Group(self._loop, self._lanes, self._settings.session_timeout, self._told)
-        self._broker.members = self._group.knows
         self._upstream = Upstream(self._broker, random, self._lanes, self._later, self._told, replay=self._story.replay)
         self._workers: list[Worker] = []
         self._store = Store(self._loop, random, self._told)
@@ -190,7 +189,7 @@ class World:
         match fault.kind:
             case "kill" | "leave" if worker:
                 if fault.kind == "leave":
-                    self._group.leave(worker.fetcher.membership()[1])
+                    self._group.leave(worker.fetcher.member)
                 worker.process.alive = False
                 self._workers.remove(worker)
                 self._later(fault.lasts, self._start_worker)
@@ -207,6 +206,8 @@ class World:
                 self._broker.away_until = until
             case "brokers":
                 self._broker.unreachable_until = until
+            case "replica":
+                self._broker.hold(INPUTS, fault.lasts)
             case "registry":
                 self._upstream.away_until = until
             case "compact":

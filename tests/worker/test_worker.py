@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.config import ClockMode, Settings
 from streams.publisher import PARTITIONER, Publisher
 from streams.registry import Registry
-from streams.topics import RECEIVED_AT_HEADER
+from streams.topics import RECEIVED_AT_HEADER, Topics
 from tests.processors.support import START
 from tests.real.fixtures import Cluster
 from tests.support.poll import eventually
@@ -71,6 +72,31 @@ def verdicts(outputs: dict[str, list[dict[str, Any]]]) -> Counter[str]:
     """Of the instances as they stand: the statement at the higher offset counts."""
     latest = {item["instance_id"]: item for item in sorted(outputs["SlaEvent"], key=lambda item: item["_offset"])}
     return Counter(item["verdict"] for item in latest.values())
+
+
+def test_lag_tools_are_told_how_far_the_group_is(
+    real_cluster: Cluster, topic_prefix: str, agreement: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(real_cluster, topic_prefix, clock=ClockMode.EVENT, agreement=agreement)
+    tool = AdminClient({"bootstrap.servers": settings.brokers})
+
+    def told() -> dict[tuple[str, int], int]:
+        request = ConsumerGroupTopicPartitions(settings.group)
+        group = tool.list_consumer_group_offsets([request])[settings.group].result(10)
+        return {(place.topic, place.partition): place.offset for place in group.topic_partitions}
+
+    with running(settings, tmp_path, "worker") as worker:
+        publish(settings, [event for n in range(20) for event in history(f"lead-{n}", answered=1.0)], end=9)
+        eventually(lambda: done([worker], settings.partitions, 9), 60)
+        wanted = {
+            (topic, number): offset
+            for number, lane in worker.lanes().items()
+            for topic, offset in lane["positions"].items()
+            if offset
+        }
+        assert len(wanted) > settings.partitions
+        names = Topics(settings.topic_prefix)
+        eventually(lambda: told() == {(names.name(topic), number): at for (topic, number), at in wanted.items()}, 30)
 
 
 def test_events_become_stages_clocks_and_states(
