@@ -296,7 +296,7 @@ AS SELECT
 FROM leads FINAL
 WHERE NOT is_test AND stage NOT IN ('', 'merged', 'erased')
 GROUP BY source
-COMMENT 'How far leads came, by source. Counts leads, not cycles';
+COMMENT 'How far leads came, count and share.|Which sources bring leads that get somewhere?|By source, of leads: those that ever entered a stage, in whatever cycle, implied entries included; won_share = won / leads.|Counts leads, not cycles. Young leads had less time: for decisions take kpi_conversion.';
 
 CREATE OR REPLACE VIEW kpi_current_stages
 (
@@ -308,7 +308,7 @@ AS SELECT ifNull(leads.source, '(none)') AS source, leads.stage AS stage, count(
 FROM leads FINAL
 WHERE NOT is_test AND leads.stage NOT IN ('', 'merged', 'erased')
 GROUP BY source, stage
-COMMENT 'Where leads stand now, by source';
+COMMENT 'Where leads stand now, count.|What is in the pipeline today?|By source and stage, of leads: the stage now.|A picture, no flow: see kpi_stage_balance.';
 
 CREATE OR REPLACE VIEW response_times
 (
@@ -365,7 +365,7 @@ AS SELECT
     quantileExact(0.9)(open_ms) / 3600000 AS open_p90_hours
 FROM response_times
 GROUP BY source
-COMMENT 'Lead response time by source: from hand-raise to first response evidence';
+COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW kpi_sla_compliance
 (
@@ -409,7 +409,7 @@ FROM
     LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = told.partition
 ) AS instances
 GROUP BY policy, source
-COMMENT 'How the promises were kept, by policy and source';
+COMMENT 'SLA compliance, shares.|Do we keep what we promised each other?|By policy and source, of clocks that are due: gross = met / (met + late_met + breached_open + breached_ended); net counts late_met as well.|Cancelled and transferred clocks are in neither. The source is the one the lead had when the clock started.';
 
 CREATE OR REPLACE VIEW kpi_open_clocks
 (
@@ -430,7 +430,7 @@ AS SELECT
 FROM sla_instances FINAL
 WHERE verdict IN ('open', 'breached_open') AND NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads)
 GROUP BY policy, source
-COMMENT 'Clocks that run now, by policy and source';
+COMMENT 'Clocks that run now, count.|What is due, and what is past due?|By policy and source, of clocks neither met nor ended: within their deadline, and past it.|Paused clocks count as open; their deadline assumes the longest pause.';
 
 CREATE OR REPLACE VIEW kpi_dead_letters
 (
@@ -442,4 +442,4 @@ CREATE OR REPLACE VIEW kpi_dead_letters
 AS SELECT dead_letters.reason AS reason, dead_letters.origin_topic AS origin_topic, count() AS letters, max(failed_at) AS last_failed_at
 FROM dead_letters FINAL
 GROUP BY reason, origin_topic
-COMMENT 'Records set aside, by reason and topic';
+COMMENT 'Records set aside, count.|What does the pipeline refuse, and why?|By reason and topic: records that are in no number.|Mended and replayed ones stay counted here.';
