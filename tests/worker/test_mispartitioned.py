@@ -203,7 +203,10 @@ def test_workers_pass_on_what_another_partitioner_scattered(
         )
     outputs = read_outputs(settings)
     assert counted == strays
-    assert Counter(item["kind"] for item in outputs["SlaEvent"]) == {"started": 40, "met": 40}
+    kinds = Counter(item["kind"] for item in outputs["SlaEvent"])
+    # A clock whose capture is passed on after its touch is told as met at once, and never as started.
+    assert kinds.keys() <= {"started", "met"}
+    assert kinds["started"] <= kinds["met"] == len(leads)
     assert Counter(item["change"] for item in outputs["LeadTransition"]) == {"stated": 40}
     for item in outputs["LeadTransition"]:
         assert item["_partition"] == lane_of(item["lead_id"].encode(), settings.partitions)
