@@ -47,7 +47,7 @@ _PLACE: Final = "topic_id partition offset version deleted"
 COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "leads": {
         Kind.PROFILE: "stage cycle work_status source campaign owner owner_kind team grade stage_entered_at "
-        "first_captured_at last_received_at next_deadline refusals is_test cycles",
+        "first_captured_at last_received_at next_deadline refusals is_test cycles reached",
         Kind.PSEUDONYM: "lead_id merged_into",
         Kind.RECORD: _PLACE,
     },
@@ -92,11 +92,17 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.RECORD: "changed_at told_in topic_id partition offset",
     },
     "rolling": {Kind.PSEUDONYM: "lead_id story_id", Kind.RECORD: "number is_changed"},
+    "rolling_facts": {
+        Kind.PSEUDONYM: "lead_id event_id",
+        Kind.STORY: "source_system event_type at entered_by person_fields said",
+        Kind.RECORD: "number",
+    },
     "rollups": {Kind.PSEUDONYM: "bounds", Kind.RECORD: "number upto owner everything is_done written_at"},
     "counted_merges": {Kind.PSEUDONYM: "lead_id into", Kind.RECORD: "sign"},
     "counted_journeys": {
         Kind.PROFILE: "cycle is_current source campaign team lead_team lead_stage reached inquiry_at mql_at sal_at sql_at "
-        "opportunity_at won_at lost_at hand_raised_at is_raised routing_ms routing_bucket rep_ms rep_bucket since_ms "
+        "opportunity_at won_at lost_at entered mql_after_inquiry won_after_inquiry sal_after_mql "
+        "opportunity_after_mql won_after_mql sql_after_sal opportunity_after_sql won_after_opportunity is_raised routing_ms routing_bucket rep_ms rep_bucket since_ms "
         "since_bucket",
         Kind.PSEUDONYM: "lead_id",
         Kind.RECORD: "sign",
@@ -111,7 +117,7 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "counted_stays": {
         Kind.PSEUDONYM: "lead_id transition_id",
         Kind.STORY: "stage source entered_at left_at is_implied took_ms took_bucket reason is_rejection "
-        "first_rejected_mql_at requalified_at won_at",
+        "first_rejected_mql_at requalified_after won_after",
         Kind.STAFF: "team",
         Kind.RECORD: "sign",
     },

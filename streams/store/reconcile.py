@@ -6,7 +6,7 @@ import secrets
 from typing import Final
 
 from streams.store.client import Client
-from streams.store.rolling import CHANGED, Rolling, Share, Store
+from streams.store.rolling import CHANGED, ROLLING, Rolling, Share, Store
 from streams.store.rollup import TABLES
 
 MARKED: Final = ("leads", "lead_transitions", "sla_instances", "events", "dead_letters")
@@ -58,12 +58,13 @@ class Reconciliation:
 
     def drop_old(self) -> None:
         """Marks of a day ago and more that are rolled up, and what was left by rollups that were broken off."""
-        for (number,) in self._store.rows(
-            "SELECT DISTINCT partition FROM system.parts WHERE database = currentDatabase() AND table = 'rolling' AND active"
-            " AND modification_time + toIntervalHour({kept:UInt32}) < now()",
+        for table, number in self._store.rows(
+            "SELECT DISTINCT table, partition FROM system.parts WHERE database = currentDatabase() AND active"
+            " AND table IN {tables:Array(String)} AND modification_time + toIntervalHour({kept:UInt32}) < now()",
+            tables=list(ROLLING),
             kept=_KEPT_HOURS,
         ):
-            self._store.command(f"ALTER TABLE rolling DROP PARTITION {int(number)}")
+            self._store.command(f"ALTER TABLE {table} DROP PARTITION {int(number)}")
         for (hour,) in self._store.rows(
             "SELECT toString(toStartOfHour(changed_at)) FROM changed_leads GROUP BY toStartOfHour(changed_at)"
             " HAVING max(changed_at) < least(({cut}), now64(3) - toIntervalHour({kept:UInt32}))",
@@ -95,7 +96,7 @@ class Reconciliation:
         with Rolling(self._store, sample) as rolling:
             rolling.begin()
             rolling.follow()
-            rolling.members()
+            rolling.tell()
             found = {
                 table: self._store.rows(
                     f"SELECT lead_id FROM {table}_changes(number = {{number:UInt64}})",  # noqa: S608  # names of ours

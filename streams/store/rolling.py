@@ -11,6 +11,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.store.client import INSERT_SETTINGS, Client, failure
 
+ROLLING: Final = ("rolling", "rolling_facts")
+"""What is known of shares under way, a partition each."""
 CHANGED: Final = "SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed"
 """The leads of a share."""
 _ONE_BLOCK: Final = {
@@ -95,7 +97,8 @@ class Rolling:
         self._drop()
 
     def _drop(self) -> None:
-        self._store.command(f"ALTER TABLE rolling DROP PARTITION {self._share.number}")
+        for table in ROLLING:
+            self._store.command(f"ALTER TABLE {table} DROP PARTITION {self._share.number}")
 
     def _insert(self, select: str) -> None:
         self._store.command(
@@ -126,8 +129,17 @@ class Rolling:
             f" WHERE lead_id IN ({CHANGED}) AND into NOT IN ({CHANGED})"
         )
 
-    def members(self) -> None:
-        """Adds whose events are part of each story: the lead's own, and those of all that were merged into it."""
+    def tell(self) -> None:
+        """Finds the events that count of each story: the lead's own, and those of all that were merged into it."""
+        self._members_of_stories()
+        self._store.command(
+            "INSERT INTO rolling_facts (number, lead_id, source_system, event_id, event_type, at, entered_by, person_fields, said)"
+            " SELECT {number:UInt64}, lead_id, source_system, event_id, event_type, at, entered_by, person_fields, said"
+            " FROM facts(number = {number:UInt64})",
+            self._share.parameters,
+        )
+
+    def _members_of_stories(self) -> None:
         uncounted = (
             f"SELECT lead_id FROM (SELECT lead_id, is_test, stage FROM leads FINAL WHERE lead_id IN ({CHANGED}))"  # noqa: S608
             " WHERE is_test OR stage IN ('merged', 'erased') UNION ALL SELECT lead_id FROM"

@@ -119,7 +119,7 @@ class Rollups:
             rolling.follow()
             self._add("merges", work, share)
             rolling.follow()
-            rolling.members()
+            rolling.tell()
             for table in (*LEADS, *STORIES):
                 self._add(table, work, share)
             return rolling.count()

@@ -109,7 +109,7 @@ def test_nothing_else_is(login: Login, door: str, table: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT * FROM facts(types = [], number = 0)",
+        "SELECT * FROM facts(number = 0)",
         "SELECT * FROM opportunities",
         "SELECT * FROM attribution(model = 'w', half_life_days = 90, lookback_months = 27)",
         "SELECT query FROM system.processes",

@@ -145,6 +145,7 @@ CREATE TABLE IF NOT EXISTS leads
         first_assigned_at Nullable(DateTime64(3, 'UTC')),
         first_touched_at Nullable(DateTime64(3, 'UTC'))
     ) COMMENT 'The lead''s cycles; one row each in the view journeys',
+    reached UInt16 MATERIALIZED toUInt16(arraySum((i, ats) -> bitShiftLeft(arrayExists(at -> at IS NOT NULL, ats), i), range(7), [cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at])) COMMENT 'Stages it ever entered, a bit each: inquiry 1, mql 2, sal 4, sql 8, opportunity 16, won 32, lost 64',
     topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
     partition UInt32 COMMENT 'Partition of the output topic; also the lane',
     offset Int64 COMMENT 'Offset in it',

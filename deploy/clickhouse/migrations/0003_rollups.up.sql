@@ -64,6 +64,48 @@ ORDER BY lead_id
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Leads whose stories are being rolled up: those that have changed, those that these are part of by now, and all that are part of those';
 
+CREATE TABLE IF NOT EXISTS rolling_facts
+(
+    number UInt64 COMMENT 'A share of a rollup under way',
+    lead_id String COMMENT 'The lead that it counts for; of a merged one its survivor',
+    source_system LowCardinality(String) COMMENT 'The system that says so',
+    event_id String COMMENT 'Its identity there',
+    event_type LowCardinality(String) COMMENT 'Record name',
+    at DateTime64(3, 'UTC') COMMENT 'effective_at',
+    entered_by LowCardinality(String) COMMENT 'system or person',
+    person_fields Array(LowCardinality(String)) COMMENT 'As in events',
+    said Tuple(
+        source LowCardinality(String),
+        campaign String,
+        channel LowCardinality(String),
+        direction LowCardinality(String),
+        origin LowCardinality(String),
+        actor LowCardinality(String),
+        outcome LowCardinality(String),
+        collateral_id String,
+        hand_raise Bool,
+        landing_page String,
+        account String,
+        region LowCardinality(String),
+        fields Array(LowCardinality(String)),
+        filled_by LowCardinality(String),
+        reason LowCardinality(String),
+        opportunity_id String,
+        amount_minor Nullable(Int64),
+        currency LowCardinality(String),
+        stage_status LowCardinality(String),
+        contact_roles Array(Tuple(lead_id String, role String)),
+        owner String,
+        withdrawn_event_id String,
+        withdrawn_source_system String
+    ) COMMENT 'As in events'
+)
+ENGINE = MergeTree
+PARTITION BY number
+ORDER BY (event_type, lead_id)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'Events that count of the stories being rolled up: found once, read for each table that is made of them';
+
 CREATE TABLE IF NOT EXISTS counted_merges
 (
     lead_id String COMMENT 'A merged lead',
@@ -93,8 +135,16 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     opportunity_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
     won_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
     lost_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into the stage in this cycle',
-    hand_raised_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First hand-raise of the cycle',
-    is_raised Bool COMMENT 'There is one',
+    entered UInt8 COMMENT 'Stages entered in this cycle, a bit each: inquiry 1, mql 2, sal 4, sql 8, opportunity 16, won 32',
+    mql_after_inquiry Int32 COMMENT 'Days from inquiry_at until mql_at is no later, whole ones; -1: not entered, or before. Likewise the next seven',
+    won_after_inquiry Int32,
+    sal_after_mql Int32,
+    opportunity_after_mql Int32,
+    won_after_mql Int32,
+    sql_after_sal Int32,
+    opportunity_after_sql Int32,
+    won_after_opportunity Int32,
+    is_raised Bool COMMENT 'There is a hand-raise in the cycle',
     routing_ms Nullable(Int64) COMMENT 'From the hand-raise to the first assignment to a person, milliseconds; NULL: none after it',
     routing_bucket Int16 COMMENT 'Bucket of routing_ms; -1: NULL',
     rep_ms Nullable(Int64) COMMENT 'From that assignment to the first response evidence, milliseconds; NULL: none after it',
@@ -107,7 +157,23 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION answered (SELECT is_raised, team, rep_bucket, sum(sign) GROUP BY is_raised, team, rep_bucket),
     PROJECTION by_routing (SELECT is_raised, team, routing_bucket, routing_ms, sign ORDER BY is_raised, team, routing_bucket),
     PROJECTION by_rep (SELECT is_raised, team, rep_bucket, rep_ms, sign ORDER BY is_raised, team, rep_bucket),
-    PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket)
+    PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket),
+    PROJECTION by_since (SELECT is_current, lead_stage, lead_team, since_bucket, since_ms, sign ORDER BY is_current, lead_stage, lead_team, since_bucket),
+    PROJECTION inquiry_to_mql (SELECT toDate(inquiry_at), source, mql_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, mql_after_inquiry),
+    PROJECTION inquiry_to_won (SELECT toDate(inquiry_at), source, won_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, won_after_inquiry),
+    PROJECTION mql_to_sal (SELECT toDate(mql_at), source, sal_after_mql, sum(sign) GROUP BY toDate(mql_at), source, sal_after_mql),
+    PROJECTION mql_to_opportunity (SELECT toDate(mql_at), opportunity_after_mql, sum(sign) GROUP BY toDate(mql_at), opportunity_after_mql),
+    PROJECTION mql_to_won (SELECT toDate(mql_at), source, won_after_mql, sum(sign) GROUP BY toDate(mql_at), source, won_after_mql),
+    PROJECTION sal_to_sql (SELECT toDate(sal_at), source, sql_after_sal, sum(sign) GROUP BY toDate(sal_at), source, sql_after_sal),
+    PROJECTION sql_to_opportunity (SELECT toDate(sql_at), source, opportunity_after_sql, sum(sign) GROUP BY toDate(sql_at), source, opportunity_after_sql),
+    PROJECTION opportunity_to_won (SELECT toDate(opportunity_at), source, won_after_opportunity, sum(sign) GROUP BY toDate(opportunity_at), source, won_after_opportunity),
+    PROJECTION won_days (SELECT toDate(won_at), source, sum(sign) GROUP BY toDate(won_at), source),
+    PROJECTION dispositions (SELECT toDate(mql_at), source, team, isNotNull(sal_at), sum(sign) GROUP BY toDate(mql_at), source, team, isNotNull(sal_at)),
+    PROJECTION inquiry_quarters (SELECT toStartOfFifteenMinutes(inquiry_at), sum(sign) GROUP BY toStartOfFifteenMinutes(inquiry_at)),
+    PROJECTION mql_quarters (SELECT toStartOfFifteenMinutes(mql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(mql_at)),
+    PROJECTION sal_quarters (SELECT toStartOfFifteenMinutes(sal_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sal_at)),
+    PROJECTION sql_quarters (SELECT toStartOfFifteenMinutes(sql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sql_at)),
+    PROJECTION campaigns (SELECT campaign, entered, sum(sign) GROUP BY campaign, entered)
 )
 ENGINE = CollapsingMergeTree(sign)
 ORDER BY (lead_id, cycle)
@@ -161,17 +227,18 @@ CREATE TABLE IF NOT EXISTS counted_stays
     reason LowCardinality(String) COMMENT 'Reason given; (none)',
     is_rejection Bool COMMENT 'LeadRejected caused it',
     first_rejected_mql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of the first rejection of a cycle that never entered sal: when mql was entered',
-    requalified_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of an entry of recycled: the next entry of mql',
-    won_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of an entry of recycled: the next entry of won',
+    requalified_after Int32 COMMENT 'Of an entry of recycled: days until the next entry of mql, whole ones; -1: none',
+    won_after Int32 COMMENT 'Likewise until the next entry of won',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION times (SELECT stage, source, is_implied, took_bucket, sum(sign) GROUP BY stage, source, is_implied, took_bucket),
     PROJECTION by_time (SELECT stage, source, is_implied, took_bucket, took_ms, sign ORDER BY stage, source, is_implied, took_bucket),
     PROJECTION entries (SELECT toDate(entered_at), stage, sum(sign) GROUP BY toDate(entered_at), stage),
-    PROJECTION by_entry (SELECT entered_at, stage, sign ORDER BY entered_at),
+    PROJECTION by_entry (SELECT entered_at, stage, reason, requalified_after, won_after, sign ORDER BY entered_at),
     PROJECTION exits (SELECT toDate(left_at), stage, sum(sign) GROUP BY toDate(left_at), stage),
     PROJECTION by_exit (SELECT left_at, stage, sign ORDER BY left_at),
     PROJECTION by_rejection (SELECT is_rejection, source, team, first_rejected_mql_at, sign ORDER BY is_rejection),
-    PROJECTION by_stage (SELECT stage, reason, entered_at, requalified_at, won_at, sign ORDER BY stage),
+    PROJECTION requalified (SELECT stage, toDate(entered_at), reason, requalified_after, sum(sign) GROUP BY stage, toDate(entered_at), reason, requalified_after),
+    PROJECTION won_again (SELECT stage, toDate(entered_at), reason, won_after, sum(sign) GROUP BY stage, toDate(entered_at), reason, won_after),
     PROJECTION rejections (SELECT is_rejection, source, reason, sum(sign) GROUP BY is_rejection, source, reason)
 )
 ENGINE = CollapsingMergeTree(sign)
@@ -332,35 +399,44 @@ FROM changed_leads
 WHERE changed_at > (SELECT max(upto) FROM rollups WHERE is_done)
 COMMENT 'Leads changed since the last rollup';
 
+CREATE OR REPLACE VIEW asked
+(
+    lead_id String COMMENT 'The lead'
+)
+AS SELECT lead_id FROM changed WHERE {number:UInt64} = 0
+UNION ALL
+SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed
+COMMENT 'The leads that are rolled up under a number; 0: that have changed since the last rollup';
+
 CREATE OR REPLACE VIEW uncounted_of
 (
     lead_id String COMMENT 'The lead'
 )
 AS SELECT lead_id
-FROM (SELECT lead_id, is_test, stage FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
+FROM (SELECT lead_id, is_test, stage FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})))
 WHERE is_test OR stage IN ('merged', 'erased')
 UNION ALL
 -- The row of an erased lead is deleted; that it was erased stays told.
 SELECT lead_id
-FROM (SELECT lead_id, to_stage FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
+FROM (SELECT lead_id, to_stage FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})))
 WHERE to_stage = 'erased'
 COMMENT 'Of the leads asked for those that every KPI leaves out: test traffic, merged, erased';
 
 CREATE OR REPLACE VIEW merges_now
 AS SELECT leads.lead_id AS lead_id, assumeNotNull(merged_into) AS into
-FROM (SELECT lead_id, merged_into FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)) AS leads
+FROM (SELECT lead_id, merged_into FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))) AS leads
 WHERE merged_into IS NOT NULL
 COMMENT 'Merged leads: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW merges_signed
-AS SELECT lead_id, into, -toInt64(sign) AS sign FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
 UNION ALL
-SELECT lead_id, into, toInt64(1) AS sign FROM merges_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM merges_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_merges says, taken back, and what merges_now says';
 
 CREATE OR REPLACE VIEW merges_changes
-AS SELECT lead_id, into, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, into, sum(signed.sign) AS n FROM merges_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, into)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM merges_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_merges so that it says the same as merges_now';
 
@@ -383,6 +459,12 @@ SELECT lead_id, argMax(into, depth) AS survivor
 FROM hops
 GROUP BY lead_id
 COMMENT 'Merged leads, and which lead they are now part of';
+
+CREATE OR REPLACE VIEW letters_of
+AS SELECT origin_topic, origin_partition, origin_offset, origin_timestamp
+FROM dead_letters
+WHERE lead_id IS NULL OR lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
+COMMENT 'Records set aside that may be of the stories being rolled up';
 
 CREATE OR REPLACE VIEW withdrawals
 (
@@ -409,7 +491,7 @@ FROM
             WHERE event_type = 'FactWithdrawn' AND lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
         )
         AND (topic, partition, offset, timestamp)
-            NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
+            NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM letters_of(number = {number:UInt64}))
     ORDER BY lead_id, source_system, event_id, received_at, body_hash
     LIMIT 1 BY lead_id, source_system, event_id
 ) AS events
@@ -420,12 +502,10 @@ COMMENT 'Events that were taken back, of the leads that are rolled up. One that 
 CREATE OR REPLACE VIEW facts
 AS SELECT
     first.story_id AS lead_id,
-    first.named_lead_id AS named_lead_id,
     first.source_system AS source_system,
     first.event_id AS event_id,
     first.event_type AS event_type,
     first.effective_at AS at,
-    first.received_at AS received_at,
     first.entered_by AS entered_by,
     first.person_fields AS person_fields,
     first.said AS said
@@ -440,7 +520,7 @@ FROM
         FROM events
         WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
             AND (topic, partition, offset, timestamp)
-                NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM dead_letters)
+                NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM letters_of(number = {number:UInt64}))
         ORDER BY lead_id, source_system, event_id, received_at, body_hash
         LIMIT 1 BY lead_id, source_system, event_id
     ) AS told
@@ -454,48 +534,62 @@ LEFT JOIN withdrawals(number = {number:UInt64}) AS withdrawn
     AND withdrawn.event_id = first.event_id
     AND withdrawn.topic = first.topic
 -- After copies and conflicts are gone: of two bodies under one id the first counts, whatever its type.
-WHERE (empty({types:Array(String)}) OR first.event_type IN {types:Array(String)})
-    AND NOT (
-        ifNull(withdrawn.event_id, '') != ''
-        AND first.event_type NOT IN ('FactWithdrawn', 'LeadErased')
-        AND first.effective_at >= ifNull(withdrawn.received_at, toDateTime64(0, 3, 'UTC')) - toIntervalHour(72)
-    )
-COMMENT 'Events that count, once each, under the lead that they are part of now: facts(types = [...], number), [] for all; of the leads that rolling names under the number. Left out: copies, what was set aside or withdrawn, test traffic, erased leads';
+WHERE NOT (
+    ifNull(withdrawn.event_id, '') != ''
+    AND first.event_type NOT IN ('FactWithdrawn', 'LeadErased')
+    AND first.effective_at >= ifNull(withdrawn.received_at, toDateTime64(0, 3, 'UTC')) - toIntervalHour(72)
+)
+COMMENT 'Events that count, once each, under the lead that they are part of now, of the leads that rolling names under the number. Left out: copies, what was set aside or withdrawn, test traffic, erased leads';
 
 CREATE OR REPLACE VIEW journeys_now
 AS SELECT
-    leads.lead_id AS lead_id,
-    journey.cycle AS cycle,
-    place = length(cycles.cycle) AS is_current,
-    ifNull(leads.source, '(none)') AS source,
-    leads.campaign AS campaign,
-    ifNull(journey.team, '(none)') AS team,
-    ifNull(leads.team, '(none)') AS lead_team,
-    leads.stage AS lead_stage,
-    if(is_current, toUInt16(arraySum((i, ats) -> bitShiftLeft(arrayExists(at -> at IS NOT NULL, ats), i), range(7), [cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at])), 0) AS reached,
-    journey.inquiry_at AS inquiry_at, journey.mql_at AS mql_at, journey.sal_at AS sal_at, journey.sql_at AS sql_at, journey.opportunity_at AS opportunity_at, journey.won_at AS won_at, journey.lost_at AS lost_at,
-    journey.hand_raised_at AS hand_raised_at,
+    lead_id,
+    journey.1 AS cycle,
+    place = length(journeys) AS is_current,
+    ifNull(lead_source, '(none)') AS source,
+    lead_campaign AS campaign,
+    ifNull(journey.2, '(none)') AS team,
+    ifNull(last_team, '(none)') AS lead_team,
+    stage AS lead_stage,
+    if(is_current, reached_ever, 0) AS reached,
+    journey.3 AS inquiry_at, journey.4 AS mql_at, journey.5 AS sal_at, journey.6 AS sql_at, journey.7 AS opportunity_at, journey.8 AS won_at, journey.9 AS lost_at,
+    toUInt8(arraySum((at, i) -> bitShiftLeft(at IS NOT NULL, i), [inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at], range(6))) AS entered,
+    days[1] AS mql_after_inquiry, days[2] AS won_after_inquiry, days[3] AS sal_after_mql, days[4] AS opportunity_after_mql, days[5] AS won_after_mql, days[6] AS sql_after_sal, days[7] AS opportunity_after_sql, days[8] AS won_after_opportunity,
     hand_raised_at IS NOT NULL AS is_raised,
     -- What happened before the hand-raise, or before the assignment, has no delay.
-    if(hand_raised_at IS NULL OR journey.first_assigned_at < hand_raised_at, NULL, toUnixTimestamp64Milli(journey.first_assigned_at) - toUnixTimestamp64Milli(hand_raised_at)) AS routing_ms,
+    if(hand_raised_at IS NULL OR journey.11 < hand_raised_at, NULL, toUnixTimestamp64Milli(journey.11) - toUnixTimestamp64Milli(hand_raised_at)) AS routing_ms,
     if(routing_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(routing_ms), 0) + 1) * 64))) AS routing_bucket,
-    if(hand_raised_at IS NULL OR journey.first_touched_at < journey.first_assigned_at, NULL, toUnixTimestamp64Milli(journey.first_touched_at) - toUnixTimestamp64Milli(journey.first_assigned_at)) AS rep_ms,
+    if(hand_raised_at IS NULL OR journey.12 < journey.11, NULL, toUnixTimestamp64Milli(journey.12) - toUnixTimestamp64Milli(journey.11)) AS rep_ms,
     if(rep_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(rep_ms), 0) + 1) * 64))) AS rep_bucket,
     if(is_current, -toUnixTimestamp64Milli(ifNull(stage_entered_at, toDateTime64(0, 3, 'UTC'))), 0) AS since_ms,
     toInt32(intDiv(since_ms, 86400000)) AS since_bucket
-FROM (SELECT * FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test AND stage NOT IN ('', 'merged', 'erased')) AS leads
-LEFT ARRAY JOIN cycles AS journey, arrayEnumerate(cycles.cycle) AS place
+FROM
+(
+    SELECT lead_id, stage, lead_source, lead_campaign, last_team, reached_ever, stage_entered_at, journeys, journey, journey.10 AS hand_raised_at, place,
+        -- Days are rounded up: within n days is the same as days <= n.
+        arrayMap(step -> if(step.1 IS NULL OR step.2 IS NULL OR step.2 < step.1, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(step.2)) - toUnixTimestamp64Milli(assumeNotNull(step.1)) + 86399999, 86400000))),
+            [(journey.3, journey.4), (journey.3, journey.8), (journey.4, journey.5), (journey.4, journey.7), (journey.4, journey.8), (journey.5, journey.6), (journey.6, journey.7), (journey.7, journey.8)]) AS days
+    FROM
+    (
+        SELECT lead_id, stage, source AS lead_source, campaign AS lead_campaign, team AS last_team, reached AS reached_ever, stage_entered_at,
+            arrayZip(cycles.cycle, cycles.team, cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at,
+                cycles.hand_raised_at, cycles.first_assigned_at, cycles.first_touched_at) AS journeys
+        FROM leads FINAL
+        WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test AND stage NOT IN ('', 'merged', 'erased')
+    )
+    LEFT ARRAY JOIN journeys AS journey, arrayEnumerate(journeys) AS place
+)
 COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW journeys_signed
-AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, -toInt64(sign) AS sign FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
 UNION ALL
-SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_journeys says, taken back, and what journeys_now says';
 
 CREATE OR REPLACE VIEW journeys_changes
-AS SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket, sum(signed.sign) AS n FROM journeys_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, reached, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, hand_raised_at, is_raised, routing_ms, routing_bucket, rep_ms, rep_bucket, since_ms, since_bucket)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM journeys_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_journeys so that it says the same as journeys_now';
 
@@ -516,61 +610,67 @@ AS SELECT
     if(response_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(response_ms), 0) + 1) * 64))) AS response_bucket,
     if(is_raise, elapsed_ms, NULL) AS open_ms,
     if(open_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(open_ms), 0) + 1) * 64))) AS open_bucket
-FROM (SELECT * FROM sla_instances FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test) AS sla_instances
+FROM (SELECT * FROM sla_instances FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test) AS sla_instances
 WHERE lead_id NOT IN (SELECT lead_id FROM uncounted_of(number = {number:UInt64}))
 COMMENT 'SLA clocks of the leads that count: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW clocks_signed
-AS SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, -toInt64(sign) AS sign FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
 UNION ALL
-SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, toInt64(1) AS sign FROM clocks_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM clocks_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_clocks says, taken back, and what clocks_now says';
 
 CREATE OR REPLACE VIEW clocks_changes
-AS SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket, sum(signed.sign) AS n FROM clocks_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, instance_id, policy, verdict, source, team, lane, deadline, deadline_day, breached_at, is_raise, response_ms, response_bucket, open_ms, open_bucket)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM clocks_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_clocks so that it says the same as clocks_now';
 
 CREATE OR REPLACE VIEW stays_now
-AS SELECT
-    told.lead_id AS lead_id,
-    transition_id,
-    to_stage AS stage,
-    lead.source AS source,
-    ifNull(lead.teams[indexOf(lead.cycles, cycle)], '(none)') AS team,
-    entered_at,
-    leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
-    implied AS is_implied,
-    toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(entered_at) AS took_ms,
-    if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
-    ifNull(told.reason, '(none)') AS reason,
-    event_type = 'LeadRejected' AS is_rejection,
-    if(is_rejection AND row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence) = 1 AND lead.sals[indexOf(lead.cycles, cycle)] IS NULL, lead.mqls[indexOf(lead.cycles, cycle)], NULL) AS first_rejected_mql_at,
-    if(stage = 'recycled', min(if(stage = 'mql', entered_at, NULL)) OVER after_it, NULL) AS requalified_at,
-    if(stage = 'recycled', min(if(stage = 'won', entered_at, NULL)) OVER after_it, NULL) AS won_at
-FROM (SELECT * FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT is_test) AS told
--- The source that the lead has now: a late capture may have told it.
-INNER JOIN
+AS SELECT * EXCEPT (requalified_at, won_at)
+FROM
 (
-    SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, cycles.cycle AS cycles, cycles.team AS teams, cycles.mql_at AS mqls, cycles.sal_at AS sals
-    FROM leads FINAL
-    WHERE leads.lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')
-) AS lead ON lead.lead_id = told.lead_id
-WINDOW
-    later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-    after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+    SELECT
+        told.lead_id AS lead_id,
+        transition_id,
+        to_stage AS stage,
+        lead.source AS source,
+        ifNull(lead.teams[indexOf(lead.cycles, cycle)], '(none)') AS team,
+        entered_at,
+        leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
+        implied AS is_implied,
+        toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(entered_at) AS took_ms,
+        if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
+        ifNull(told.reason, '(none)') AS reason,
+        event_type = 'LeadRejected' AS is_rejection,
+        if(is_rejection AND row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence) = 1 AND lead.sals[indexOf(lead.cycles, cycle)] IS NULL, lead.mqls[indexOf(lead.cycles, cycle)], NULL) AS first_rejected_mql_at,
+        if(stage = 'recycled', min(if(stage = 'mql', entered_at, NULL)) OVER after_it, NULL) AS requalified_at,
+        if(stage = 'recycled', min(if(stage = 'won', entered_at, NULL)) OVER after_it, NULL) AS won_at,
+        if(requalified_at IS NULL, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(requalified_at)) - toUnixTimestamp64Milli(entered_at) + 86399999, 86400000))) AS requalified_after,
+        if(won_at IS NULL, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(won_at)) - toUnixTimestamp64Milli(entered_at) + 86399999, 86400000))) AS won_after
+    FROM (SELECT * FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test) AS told
+    -- The source that the lead has now: a late capture may have told it.
+    INNER JOIN
+    (
+        SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, cycles.cycle AS cycles, cycles.team AS teams, cycles.mql_at AS mqls, cycles.sal_at AS sals
+        FROM leads FINAL
+        WHERE leads.lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')
+    ) AS lead ON lead.lead_id = told.lead_id
+    WINDOW
+        later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+        after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+)
 COMMENT 'Stays in stages of the leads that count, one row for each entry: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW stays_signed
-AS SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, -toInt64(sign) AS sign FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM changed WHERE {number:UInt64} = 0 UNION ALL SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
 UNION ALL
-SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, toInt64(1) AS sign FROM stays_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM stays_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_stays says, taken back, and what stays_now says';
 
 CREATE OR REPLACE VIEW stays_changes
-AS SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at, sum(signed.sign) AS n FROM stays_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied, took_ms, took_bucket, reason, is_rejection, first_rejected_mql_at, requalified_at, won_at)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM stays_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_stays so that it says the same as stays_now';
 
@@ -579,18 +679,19 @@ AS SELECT
     lead_id, source_system, event_id, at,
     said.channel AS channel, said.direction AS direction, said.origin AS origin, said.actor AS actor, said.outcome AS outcome,
     said.campaign AS campaign, said.collateral_id AS collateral_id
-FROM facts(types = ['TouchRecorded'], number = {number:UInt64})
+FROM rolling_facts
+WHERE number = {number:UInt64} AND event_type = 'TouchRecorded'
 COMMENT 'Touches that count: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW touches_signed
-AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, -toInt64(sign) AS sign FROM counted_touches WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_touches WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, toInt64(1) AS sign FROM touches_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM touches_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_touches says, taken back, and what touches_now says';
 
 CREATE OR REPLACE VIEW touches_changes
-AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id, sum(signed.sign) AS n FROM touches_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, source_system, event_id, at, channel, direction, origin, actor, outcome, campaign, collateral_id)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM touches_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_touches so that it says the same as touches_now';
 
@@ -651,43 +752,46 @@ FROM
                 event_type = 'OpportunityStageChanged', if(said.stage_status = 'open', 'reopen', said.stage_status),
                 ''
             ) AS move
-        FROM facts(types = ['OpportunityOpened', 'OpportunityAmended', 'OpportunityStageChanged', 'OpportunityWon', 'OpportunityLost'], number = {number:UInt64})
+        FROM rolling_facts
+        WHERE number = {number:UInt64}
+            AND event_type IN ('OpportunityOpened', 'OpportunityAmended', 'OpportunityStageChanged', 'OpportunityWon', 'OpportunityLost')
     )
     GROUP BY opportunity_id, lead_id
 ) AS deals
-LEFT JOIN (SELECT lead_id, toNullable(min(at)) AS at FROM facts(types = ['LeadCaptured'], number = {number:UInt64}) GROUP BY lead_id) AS captured
+LEFT JOIN (SELECT lead_id, toNullable(min(at)) AS at FROM rolling_facts WHERE number = {number:UInt64} AND event_type = 'LeadCaptured' GROUP BY lead_id) AS captured
     ON captured.lead_id = deals.lead_id
 WHERE status != ''
 COMMENT 'Opportunities that count, with their contact roles: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW deals_signed
-AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, -toInt64(sign) AS sign FROM counted_deals WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_deals WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, toInt64(1) AS sign FROM deals_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM deals_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_deals says, taken back, and what deals_now says';
 
 CREATE OR REPLACE VIEW deals_changes
-AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, toInt8(sign(n)) AS sign
-FROM (SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at, sum(signed.sign) AS n FROM deals_signed(number = {number:UInt64}) AS signed GROUP BY opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM deals_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_deals so that it says the same as deals_now';
 
 CREATE OR REPLACE VIEW entered_now
 AS SELECT lead_id, event_type, source_system, entered_by
-FROM facts(types = [], number = {number:UInt64})
-WHERE event_type NOT IN ('FactWithdrawn', 'LeadErased')
+FROM rolling_facts
+WHERE number = {number:UInt64} AND event_type NOT IN ('FactWithdrawn', 'LeadErased')
 COMMENT 'How many events that count came, by who entered them: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW entered_signed
-AS SELECT lead_id, event_type, source_system, entered_by, -toInt64(sign) AS sign FROM counted_entered WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_entered WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, event_type, source_system, entered_by, toInt64(1) AS sign FROM entered_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM entered_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_entered says, taken back, and what entered_now says';
 
 CREATE OR REPLACE VIEW entered_changes
-AS SELECT lead_id, event_type, source_system, entered_by, n AS sign
-FROM (SELECT lead_id, event_type, source_system, entered_by, sum(signed.sign) AS n FROM entered_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, event_type, source_system, entered_by)
-WHERE n != 0
+AS SELECT * EXCEPT (sign), sum(sign) AS sign
+FROM entered_signed(number = {number:UInt64})
+GROUP BY ALL
+HAVING sign != 0
 COMMENT 'What has to be added to counted_entered so that it says the same as entered_now';
 
 CREATE OR REPLACE VIEW fields_now
@@ -703,21 +807,21 @@ FROM
             arrayMap(x -> toString(x), told.person_fields), arrayMap(x -> toString(x), told.said.fields),
             if(told.said.account = '', [], ['account']), if(told.said.region = '', [], ['region'])
         ))) AS field
-    FROM facts(types = ['LeadCaptured', 'LeadEnriched'], number = {number:UInt64}) AS told
+    FROM (SELECT * FROM rolling_facts WHERE number = {number:UInt64} AND event_type IN ('LeadCaptured', 'LeadEnriched')) AS told
 )
 WHERE field IN ('name', 'email', 'phone', 'account', 'region')
 GROUP BY lead_id, field
 COMMENT 'Which of five fields are known of a lead, and who gave them first: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW fields_signed
-AS SELECT lead_id, field, completed_by, -toInt64(sign) AS sign FROM counted_fields WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_fields WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, field, completed_by, toInt64(1) AS sign FROM fields_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM fields_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_fields says, taken back, and what fields_now says';
 
 CREATE OR REPLACE VIEW fields_changes
-AS SELECT lead_id, field, completed_by, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, field, completed_by, sum(signed.sign) AS n FROM fields_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, field, completed_by)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM fields_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_fields so that it says the same as fields_now';
 
@@ -728,14 +832,14 @@ LEFT JOIN (SELECT lead_id, count() AS fields FROM fields_now(number = {number:UI
 COMMENT 'How much is known of each lead that counts: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW known_signed
-AS SELECT lead_id, source, fields, -toInt64(sign) AS sign FROM counted_known WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_known WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, source, fields, toInt64(1) AS sign FROM known_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM known_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_known says, taken back, and what known_now says';
 
 CREATE OR REPLACE VIEW known_changes
-AS SELECT lead_id, source, fields, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, source, fields, sum(signed.sign) AS n FROM known_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, source, fields)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM known_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_known so that it says the same as known_now';
 
@@ -755,14 +859,14 @@ LEFT JOIN (SELECT lead_id, groupArray(at) AS ats FROM touches_now(number = {numb
 COMMENT 'Cycles with an mql, and when somebody looked: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW mqls_signed
-AS SELECT lead_id, cycle, source, mql_at, touched_ms, -toInt64(sign) AS sign FROM counted_mqls WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_mqls WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, cycle, source, mql_at, touched_ms, toInt64(1) AS sign FROM mqls_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM mqls_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_mqls says, taken back, and what mqls_now says';
 
 CREATE OR REPLACE VIEW mqls_changes
-AS SELECT lead_id, cycle, source, mql_at, touched_ms, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, cycle, source, mql_at, touched_ms, sum(signed.sign) AS n FROM mqls_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, source, mql_at, touched_ms)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM mqls_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_mqls so that it says the same as mqls_now';
 
@@ -787,15 +891,16 @@ WHERE notEmpty(ats)
 COMMENT 'Entries into stages and the last touch of each sort before: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW moves_signed
-AS SELECT lead_id, stage, channel, origin, lag_days, -toInt64(sign) AS sign FROM counted_moves WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_moves WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, stage, channel, origin, lag_days, toInt64(1) AS sign FROM moves_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM moves_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_moves says, taken back, and what moves_now says';
 
 CREATE OR REPLACE VIEW moves_changes
-AS SELECT lead_id, stage, channel, origin, lag_days, n AS sign
-FROM (SELECT lead_id, stage, channel, origin, lag_days, sum(signed.sign) AS n FROM moves_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, stage, channel, origin, lag_days)
-WHERE n != 0
+AS SELECT * EXCEPT (sign), sum(sign) AS sign
+FROM moves_signed(number = {number:UInt64})
+GROUP BY ALL
+HAVING sign != 0
 COMMENT 'What has to be added to counted_moves so that it says the same as moves_now';
 
 CREATE OR REPLACE VIEW shows_now
@@ -818,13 +923,13 @@ WHERE notEmpty(later)
 COMMENT 'Collateral shown to leads between mql and opportunity: as the tables below say, of the leads asked for';
 
 CREATE OR REPLACE VIEW shows_signed
-AS SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, -toInt64(sign) AS sign FROM counted_shows WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_shows WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, toInt64(1) AS sign FROM shows_now(number = {number:UInt64})
+SELECT *, toInt64(1) AS sign FROM shows_now(number = {number:UInt64})
 COMMENT 'Of the leads asked for: what counted_shows says, taken back, and what shows_now says';
 
 CREATE OR REPLACE VIEW shows_changes
-AS SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, toInt8(sign(n)) AS sign
-FROM (SELECT lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at, sum(signed.sign) AS n FROM shows_signed(number = {number:UInt64}) AS signed GROUP BY lead_id, cycle, collateral_id, mql_at, shown_at, opportunity_at)
+AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
+FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM shows_signed(number = {number:UInt64}) GROUP BY ALL)
 ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_shows so that it says the same as shows_now';

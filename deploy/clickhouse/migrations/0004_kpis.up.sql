@@ -8,12 +8,6 @@
 -- of the last rollup, some seconds ago; all others of now.
 -- Of counted_… only sums of `sign` mean anything: a group whose sum is 0 is none.
 
-CREATE OR REPLACE VIEW all_journeys
-AS SELECT * FROM counted_journeys
-UNION ALL
-SELECT * FROM journeys_signed(number = 0)
-COMMENT 'counted_journeys and what has changed since; of journeys, only sums of `sign` mean anything';
-
 CREATE OR REPLACE VIEW all_clocks
 AS SELECT * FROM counted_clocks
 UNION ALL
@@ -92,6 +86,17 @@ ARRAY JOIN [
 ] AS agreed
 COMMENT 'Opportunities as their own events tell them, one row each, whatever became of the lead''s stage. Amounts by the rates in force when they closed, of open ones now';
 
+CREATE OR REPLACE VIEW standing
+AS SELECT source, lead_stage AS stage, reached, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, stage, reached
+UNION ALL
+-- And what has changed since. Spelled out, for a board asks for it all the time: to plan journeys_signed would take longer than all the rest.
+SELECT source, lead_stage, reached, -toInt64(sign) FROM counted_journeys WHERE is_current AND lead_id IN (SELECT lead_id FROM changed)
+UNION ALL
+SELECT ifNull(leads.source, '(none)'), stage, reached, toInt64(1)
+FROM leads FINAL
+WHERE lead_id IN (SELECT lead_id FROM changed) AND NOT is_test AND stage NOT IN ('', 'merged', 'erased')
+COMMENT 'Where leads stand and which stages they ever reached, as counts that are to be summed';
+
 CREATE OR REPLACE VIEW kpi_funnel_by_source
 (
     source String COMMENT 'The lead''s source; (none): it was never captured',
@@ -110,12 +115,7 @@ AS SELECT
     sum(part) AS leads,
     sumIf(part, bitTest(reached, 0)) AS reached_inquiry, sumIf(part, bitTest(reached, 1)) AS reached_mql, sumIf(part, bitTest(reached, 2)) AS reached_sal, sumIf(part, bitTest(reached, 3)) AS reached_sql, sumIf(part, bitTest(reached, 4)) AS reached_opportunity, sumIf(part, bitTest(reached, 5)) AS won, sumIf(part, bitTest(reached, 6)) AS lost,
     won / leads AS won_share
-FROM
-(
-    SELECT source, reached, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, reached
-    UNION ALL
-    SELECT source, reached, sum(sign) AS part FROM journeys_signed(number = 0) WHERE is_current GROUP BY source, reached
-)
+FROM standing
 GROUP BY source
 HAVING leads > 0
 COMMENT 'How far leads came, count and share.|Which sources bring leads that get somewhere?|By source, of leads: those that ever entered a stage, in whatever cycle, implied entries included; won_share = won / leads.|Counts leads, not cycles. Young leads had less time: for decisions take kpi_conversion.';
@@ -126,13 +126,8 @@ CREATE OR REPLACE VIEW kpi_current_stages
     stage String COMMENT 'Stage now',
     leads UInt64 COMMENT 'Leads that stand there'
 )
-AS SELECT source, lead_stage AS stage, sum(part) AS leads
-FROM
-(
-    SELECT source, lead_stage, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, lead_stage
-    UNION ALL
-    SELECT source, lead_stage, sum(sign) AS part FROM journeys_signed(number = 0) WHERE is_current GROUP BY source, lead_stage
-)
+AS SELECT source, stage, sum(part) AS leads
+FROM standing
 GROUP BY source, stage
 HAVING leads > 0
 COMMENT 'Where leads stand now, count.|What is in the pipeline today?|By source and stage, of leads: the stage now.|A picture, no flow: see kpi_stage_balance.';
@@ -168,35 +163,36 @@ COMMENT 'One row for each hand-raise that started a first_response clock, and ho
 
 CREATE OR REPLACE VIEW response_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT source, response_bucket AS bucket, sum(sign) AS n
-        FROM counted_clocks
-        WHERE is_raise AND response_bucket >= 0
-        GROUP BY source, response_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((source, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY source
+            SELECT source, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT source, response_bucket AS bucket, sum(sign) AS n
+                FROM counted_clocks
+                WHERE is_raise AND response_bucket >= 0
+                GROUP BY source, response_bucket
+                HAVING n > 0
+                )
+                GROUP BY source
+            )
+            ARRAY JOIN [('min', toInt64(0)), ('max', total - 1), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('min', toInt64(0)), ('max', total - 1), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT source,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms,
     toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
 FROM
 (
-    SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS source, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -204,46 +200,47 @@ FROM
         (
             SELECT source, response_bucket AS bucket, assumeNotNull(response_ms) AS ms, sum(sign) AS n
             FROM counted_clocks
-            WHERE is_raise AND response_bucket >= 0 AND (source, response_bucket) IN (SELECT source, bucket FROM wanted)
+            WHERE is_raise AND response_bucket >= 0 AND (source, response_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY source, bucket, ms
             HAVING n > 0
         )
         GROUP BY source, bucket
-    ) AS inside USING (source, bucket)
+    ) AS inside ON inside.source = want.1 AND inside.bucket = want.3
 )
 GROUP BY source
 COMMENT 'Quantiles of the wall time from hand-raise to response, milliseconds, by source';
 
 CREATE OR REPLACE VIEW open_response_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT source, open_bucket AS bucket, sum(sign) AS n
-        FROM counted_clocks
-        WHERE is_raise AND open_bucket >= 0
-        GROUP BY source, open_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((source, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY source
+            SELECT source, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT source, open_bucket AS bucket, sum(sign) AS n
+                FROM counted_clocks
+                WHERE is_raise AND open_bucket >= 0
+                GROUP BY source, open_bucket
+                HAVING n > 0
+                )
+                GROUP BY source
+            )
+            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT source,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS source, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -251,12 +248,12 @@ FROM
         (
             SELECT source, open_bucket AS bucket, assumeNotNull(open_ms) AS ms, sum(sign) AS n
             FROM counted_clocks
-            WHERE is_raise AND open_bucket >= 0 AND (source, open_bucket) IN (SELECT source, bucket FROM wanted)
+            WHERE is_raise AND open_bucket >= 0 AND (source, open_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY source, bucket, ms
             HAVING n > 0
         )
         GROUP BY source, bucket
-    ) AS inside USING (source, bucket)
+    ) AS inside ON inside.source = want.1 AND inside.bucket = want.3
 )
 GROUP BY source
 COMMENT 'Likewise, in open time of the calendar';
@@ -295,6 +292,14 @@ FROM
 LEFT JOIN response_ranks AS wall ON wall.source = told.source
 LEFT JOIN open_response_ranks AS open ON open.source = told.source
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
+
+CREATE OR REPLACE VIEW clocks_since
+AS SELECT policy, source, verdict, lane, deadline, -toInt64(sign) AS sign FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed)
+UNION ALL
+SELECT policy, ifNull(sla_instances.source, '(none)'), verdict, partition, deadline, toInt64(1)
+FROM sla_instances FINAL
+WHERE lead_id IN (SELECT lead_id FROM changed) AND NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_of(number = 0))
+COMMENT 'What has changed of clocks since the last rollup: clocks_signed(number = 0), of it what a board asks for';
 
 CREATE OR REPLACE VIEW kpi_sla_compliance
 (
@@ -338,7 +343,7 @@ FROM
     GROUP BY policy, source, verdict
     UNION ALL
     SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, deadline <= clocks.clock) AS due_part
-    FROM (SELECT policy, source, verdict, lane, deadline, sign FROM clocks_signed(number = 0)) AS late
+    FROM clocks_since AS late
     LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = late.lane
     GROUP BY policy, source, verdict
 )
@@ -402,34 +407,35 @@ COMMENT 'Records set aside, count.|What does the pipeline refuse, and why?|By re
 
 CREATE OR REPLACE VIEW routing_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT team, routing_bucket AS bucket, sum(sign) AS n
-        FROM counted_journeys
-        WHERE is_raised AND routing_bucket >= 0
-        GROUP BY team, routing_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((team, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY team
+            SELECT team, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT team, routing_bucket AS bucket, sum(sign) AS n
+                FROM counted_journeys
+                WHERE is_raised AND routing_bucket >= 0
+                GROUP BY team, routing_bucket
+                HAVING n > 0
+                )
+                GROUP BY team
+            )
+            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS team, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -437,46 +443,47 @@ FROM
         (
             SELECT team, routing_bucket AS bucket, assumeNotNull(routing_ms) AS ms, sum(sign) AS n
             FROM counted_journeys
-            WHERE is_raised AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT team, bucket FROM wanted)
+            WHERE is_raised AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY team, bucket, ms
             HAVING n > 0
         )
         GROUP BY team, bucket
-    ) AS inside USING (team, bucket)
+    ) AS inside ON inside.team = want.1 AND inside.bucket = want.3
 )
 GROUP BY team
 COMMENT 'Quantiles of the routing delay, milliseconds, by team';
 
 CREATE OR REPLACE VIEW rep_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT team, rep_bucket AS bucket, sum(sign) AS n
-        FROM counted_journeys
-        WHERE is_raised AND rep_bucket >= 0
-        GROUP BY team, rep_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((team, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY team
+            SELECT team, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT team, rep_bucket AS bucket, sum(sign) AS n
+                FROM counted_journeys
+                WHERE is_raised AND rep_bucket >= 0
+                GROUP BY team, rep_bucket
+                HAVING n > 0
+                )
+                GROUP BY team
+            )
+            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS team, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -484,12 +491,12 @@ FROM
         (
             SELECT team, rep_bucket AS bucket, assumeNotNull(rep_ms) AS ms, sum(sign) AS n
             FROM counted_journeys
-            WHERE is_raised AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT team, bucket FROM wanted)
+            WHERE is_raised AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY team, bucket, ms
             HAVING n > 0
         )
         GROUP BY team, bucket
-    ) AS inside USING (team, bucket)
+    ) AS inside ON inside.team = want.1 AND inside.bucket = want.3
 )
 GROUP BY team
 COMMENT 'Quantiles of the rep''s response, milliseconds, by team';
@@ -580,10 +587,21 @@ AS SELECT
     if(accepted + rejected = 0, NULL, accepted / (accepted + rejected)) AS acceptance
 FROM
 (
-    SELECT source, team, sum(sign) AS mql_part,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AS mature_part,
+    -- By totals of whole days; those of the day in which they come of age row by row.
+    SELECT source, team, sum(part) AS mql_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32}))) AS mature_part,
+        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND is_accepted) AS accepted_part, 0 AS rejected_part
+    FROM (SELECT toDate(mql_at) AS day, source, team, isNotNull(sal_at) AS is_accepted, sum(sign) AS part FROM counted_journeys GROUP BY day, source, team, is_accepted)
+    WHERE day IS NOT NULL
+    GROUP BY source, team
+    UNION ALL
+    SELECT source, team, 0 AS mql_part, sum(sign) AS mature_part, sumIf(sign, sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
+    FROM counted_journeys
+    WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({days:UInt32})
+    GROUP BY source, team
+    UNION ALL
+    SELECT source, team, sum(sign) AS mql_part, sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AS mature_part,
         sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AND sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
-    FROM all_journeys
+    FROM journeys_signed(number = 0)
     WHERE mql_at IS NOT NULL
     GROUP BY source, team
     UNION ALL
@@ -622,6 +640,29 @@ FROM
 )
 COMMENT 'Why sales rejects leads, count and share.|What is wrong with the leads of a source?|By source and reason: LeadRejected that moved a lead.|A rejection that was not legal, because the lead stood elsewhere, is none.';
 
+CREATE OR REPLACE VIEW counted_steps
+AS SELECT 'inquiry' AS from_stage, 'mql' AS to_stage, toDate(inquiry_at) AS day, source, mql_after_inquiry AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'inquiry' AS from_stage, 'won' AS to_stage, toDate(inquiry_at) AS day, source, won_after_inquiry AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'mql' AS from_stage, 'sal' AS to_stage, toDate(mql_at) AS day, source, sal_after_mql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'mql' AS from_stage, 'won' AS to_stage, toDate(mql_at) AS day, source, won_after_mql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'sal' AS from_stage, 'sql' AS to_stage, toDate(sal_at) AS day, source, sql_after_sal AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'sql' AS from_stage, 'opportunity' AS to_stage, toDate(sql_at) AS day, source, opportunity_after_sql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+UNION ALL
+SELECT 'opportunity' AS from_stage, 'won' AS to_stage, toDate(opportunity_at) AS day, source, won_after_opportunity AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY day, source, days_after
+COMMENT 'First entries of a stage by UTC day, and in how many days, rounded up, a later stage followed; -1: it did not. The day is NULL where the stage was not entered';
+
 CREATE OR REPLACE VIEW kpi_conversion
 AS SELECT
     cohort, source, from_stage, to_stage,
@@ -632,66 +673,51 @@ AS SELECT
     if(mature = 0, NULL, converted / mature) AS conversion
 FROM
 (
-    SELECT toStartOfMonth(assumeNotNull(inquiry_at)) AS cohort, source, 'inquiry' AS from_stage, 'mql' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND mql_at >= inquiry_at AND mql_at <= inquiry_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE inquiry_at IS NOT NULL
-    GROUP BY cohort, source
+    -- Days for which the window is over or has not yet ended, by their totals; those of the day in which it ends, row by row.
+    SELECT toStartOfMonth(assumeNotNull(day)) AS cohort, source, from_stage, to_stage, sum(part) AS entered,
+        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature,
+        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS converted
+    FROM counted_steps
+    WHERE day IS NOT NULL
+    GROUP BY cohort, source, from_stage, to_stage
     UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS cohort, source, 'mql' AS from_stage, 'sal' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND sal_at >= mql_at AND sal_at <= mql_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE mql_at IS NOT NULL
-    GROUP BY cohort, source
-    UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(sal_at)) AS cohort, source, 'sal' AS from_stage, 'sql' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, sal_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, sal_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND sql_at >= sal_at AND sql_at <= sal_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE sal_at IS NOT NULL
-    GROUP BY cohort, source
-    UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(sql_at)) AS cohort, source, 'sql' AS from_stage, 'opportunity' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, sql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, sql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND opportunity_at >= sql_at AND opportunity_at <= sql_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE sql_at IS NOT NULL
-    GROUP BY cohort, source
-    UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(opportunity_at)) AS cohort, source, 'opportunity' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, opportunity_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, opportunity_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= opportunity_at AND won_at <= opportunity_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE opportunity_at IS NOT NULL
-    GROUP BY cohort, source
-    UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS cohort, source, 'mql' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= mql_at AND won_at <= mql_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE mql_at IS NOT NULL
-    GROUP BY cohort, source
-    UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(inquiry_at)) AS cohort, source, 'inquiry' AS from_stage, 'won' AS to_stage, sum(sign) AS entered,
-        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, inquiry_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND won_at >= inquiry_at AND won_at <= inquiry_at + toIntervalDay({window_days:UInt32})) AS converted
-    FROM counted_journeys
-    WHERE inquiry_at IS NOT NULL
-    GROUP BY cohort, source
+    SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, 0 AS entered, sum(sign) AS mature,
+        sumIf(sign, step.4 >= 0 AND step.4 <= toInt64({window_days:UInt32})) AS converted
+    FROM
+    (
+        SELECT source, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, mql_after_inquiry, won_after_inquiry, sal_after_mql, won_after_mql,
+            sql_after_sal, opportunity_after_sql, won_after_opportunity, sign
+        FROM counted_journeys
+        WHERE inquiry_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+            OR mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+            OR sal_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+            OR sql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+            OR opportunity_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+    )
+    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
+    WHERE step.3 BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+    GROUP BY cohort, source, from_stage, to_stage
     UNION ALL
     SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, sum(sign) AS entered,
         sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
-        sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND step.4 >= step.3 AND step.4 <= step.3 + toIntervalDay({window_days:UInt32})) AS converted
+        sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND step.4 >= 0 AND step.4 <= toInt64({window_days:UInt32})) AS converted
     FROM journeys_signed(number = 0)
-    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_at), ('mql', 'sal', mql_at, sal_at), ('sal', 'sql', sal_at, sql_at), ('sql', 'opportunity', sql_at, opportunity_at), ('opportunity', 'won', opportunity_at, won_at), ('mql', 'won', mql_at, won_at), ('inquiry', 'won', inquiry_at, won_at)] AS step
+    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
     WHERE step.3 IS NOT NULL
     GROUP BY cohort, source, from_stage, to_stage
 ) AS parts
 GROUP BY cohort, source, from_stage, to_stage
 HAVING entered > 0
 COMMENT 'Cohort conversion between stages within a window, share (window_days).|Of those who entered a stage in a month, how many got further in time?|By month of entry, source and pair of stages, of first entries per cycle: converted = the later stage entered within window_days; of those for whom the window is over.|Cycles stand for themselves: what a later cycle reaches is not counted here. Small cohorts jump.';
+
+CREATE OR REPLACE VIEW counted_days
+AS SELECT from_stage AS stage, day, source, sum(part) AS part
+FROM counted_steps
+WHERE to_stage = transform(from_stage, ['inquiry', 'mql', 'sal', 'sql', 'opportunity'], ['mql', 'sal', 'sql', 'opportunity', 'won'], '')
+GROUP BY stage, day, source
+UNION ALL
+SELECT 'won' AS stage, toDate(won_at) AS day, source, sum(sign) AS part FROM counted_journeys GROUP BY day, source
+COMMENT 'First entries of stages by UTC day and source';
 
 CREATE OR REPLACE VIEW kpi_flow_conversion
 AS SELECT
@@ -703,17 +729,47 @@ AS SELECT
     if(entered_from = 0, NULL, entered_to / entered_from) AS flow
 FROM
 (
-    SELECT
-        source,
-        sumIf(sign, inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')}) AS inquiry_n,
-        sumIf(sign, mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')}) AS mql_n,
-        sumIf(sign, sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')}) AS sal_n,
-        sumIf(sign, sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')}) AS sql_n,
-        sumIf(sign, opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')}) AS opportunity_n,
-        sumIf(sign, won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')}) AS won_n
-    FROM all_journeys
+    SELECT source, sumIf(part, stage = 'inquiry') AS inquiry_n, sumIf(part, stage = 'mql') AS mql_n, sumIf(part, stage = 'sal') AS sal_n, sumIf(part, stage = 'sql') AS sql_n, sumIf(part, stage = 'opportunity') AS opportunity_n, sumIf(part, stage = 'won') AS won_n
+    FROM
+    (
+        SELECT stage, source, sum(part) AS part
+        FROM counted_days
+        WHERE day >= toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) AND day < toDate({until:DateTime64(3, 'UTC')})
+        GROUP BY stage, source
+        UNION ALL
+        -- A period that begins or ends within a day: that day's rows.
+        SELECT entry.1 AS stage, source, sum(sign) AS part
+        FROM
+        (
+            SELECT source, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, sign
+            FROM counted_journeys
+            WHERE ({since:DateTime64(3, 'UTC')} != toStartOfDay({since:DateTime64(3, 'UTC')}) OR {until:DateTime64(3, 'UTC')} != toStartOfDay({until:DateTime64(3, 'UTC')}))
+                AND (
+                    (inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')} AND (toDate(inquiry_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(inquiry_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                    OR (mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')} AND (toDate(mql_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(mql_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                    OR (sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')} AND (toDate(sal_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(sal_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                    OR (sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')} AND (toDate(sql_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(sql_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                    OR (opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')} AND (toDate(opportunity_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(opportunity_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                    OR (won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')} AND (toDate(won_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(won_at) >= toDate({until:DateTime64(3, 'UTC')})))
+                )
+        )
+        ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at), ('opportunity', opportunity_at), ('won', won_at)] AS entry
+        WHERE entry.2 >= {since:DateTime64(3, 'UTC')} AND entry.2 < {until:DateTime64(3, 'UTC')} AND (toDate(entry.2) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(entry.2) >= toDate({until:DateTime64(3, 'UTC')}))
+        GROUP BY stage, source
+        UNION ALL
+        SELECT entry.1 AS stage, source, sum(sign) AS part
+        FROM journeys_signed(number = 0)
+        ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at), ('opportunity', opportunity_at), ('won', won_at)] AS entry
+        WHERE entry.2 >= {since:DateTime64(3, 'UTC')} AND entry.2 < {until:DateTime64(3, 'UTC')}
+        GROUP BY stage, source
+        UNION ALL
+        -- Every source that leads have.
+        SELECT '' AS stage, source, sum(part) AS part
+        FROM standing
+        GROUP BY source
+    )
     GROUP BY source
-    HAVING sum(sign) > 0
+    HAVING sumIf(part, stage = '') > 0
 )
 ARRAY JOIN [
     ('inquiry', 'mql', inquiry_n, mql_n), ('mql', 'sal', mql_n, sal_n), ('sal', 'sql', sal_n, sql_n), ('sql', 'opportunity', sql_n, opportunity_n), ('opportunity', 'won', opportunity_n, won_n)
@@ -722,34 +778,35 @@ COMMENT 'Flow conversion of a period, ratio (since, until).|How much goes in and
 
 CREATE OR REPLACE VIEW stay_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT stage, source, took_bucket AS bucket, sum(sign) AS n
-        FROM counted_stays
-        WHERE NOT is_implied AND took_bucket >= 0
-        GROUP BY stage, source, took_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT stage, source, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((stage, source, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT stage, source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY stage, source
+            SELECT stage, source, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT stage, source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT stage, source, took_bucket AS bucket, sum(sign) AS n
+                FROM counted_stays
+                WHERE NOT is_implied AND took_bucket >= 0
+                GROUP BY stage, source, took_bucket
+                HAVING n > 0
+                )
+                GROUP BY stage, source
+            )
+            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT stage, source,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT stage, source, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS stage, want.2 AS source, want.3 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT stage, source, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -757,12 +814,12 @@ FROM
         (
             SELECT stage, source, took_bucket AS bucket, assumeNotNull(took_ms) AS ms, sum(sign) AS n
             FROM counted_stays
-            WHERE NOT is_implied AND took_bucket >= 0 AND (stage, source, took_bucket) IN (SELECT stage, source, bucket FROM wanted)
+            WHERE NOT is_implied AND took_bucket >= 0 AND (stage, source, took_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY stage, source, bucket, ms
             HAVING n > 0
         )
         GROUP BY stage, source, bucket
-    ) AS inside USING (stage, source, bucket)
+    ) AS inside ON inside.stage = want.1 AND inside.source = want.2 AND inside.bucket = want.4
 )
 GROUP BY stage, source
 COMMENT 'Quantiles of the time in stage, milliseconds, by stage and source';
@@ -789,34 +846,35 @@ COMMENT 'Time in stage of stays that ended, days.|How long do leads stand where 
 
 CREATE OR REPLACE VIEW age_ranks
 AS WITH
-    totals AS
+    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
     (
-        SELECT lead_stage, lead_team, since_bucket AS bucket, sum(sign) AS n
-        FROM counted_journeys
-        WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified')
-        GROUP BY lead_stage, lead_team, since_bucket
-        HAVING n > 0
-    ),
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it.
-    wanted AS
-    (
-        SELECT lead_stage, lead_team, rank.1 AS name, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place, buckets[place] AS bucket,
-            rank.2 - (upto[place] - counts[place]) AS before
+        SELECT groupArray((lead_stage, lead_team, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
         FROM
         (
-            SELECT lead_stage, lead_team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                toInt64(upto[-1]) AS total
-            FROM totals
-            GROUP BY lead_stage, lead_team
+            SELECT lead_stage, lead_team, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            FROM
+            (
+                SELECT lead_stage, lead_team, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    toInt64(upto[-1]) AS total
+                FROM
+                (
+                SELECT lead_stage, lead_team, since_bucket AS bucket, sum(sign) AS n
+                FROM counted_journeys
+                WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified')
+                GROUP BY lead_stage, lead_team, since_bucket
+                HAVING n > 0
+                )
+                GROUP BY lead_stage, lead_team
+            )
+            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-        ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-    )
+    ) AS wanted
 SELECT lead_stage, lead_team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT lead_stage, lead_team, name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > wanted.before, arrayCumSum(inside.pairs.2))] AS found
-    FROM wanted
+    SELECT want.1 AS lead_stage, want.2 AS lead_team, want.3 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(inside.pairs.2))] AS found
+    FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
         SELECT lead_stage, lead_team, bucket, arraySort(groupArray((ms, n))) AS pairs
@@ -824,12 +882,12 @@ FROM
         (
             SELECT lead_stage, lead_team, since_bucket AS bucket, assumeNotNull(since_ms) AS ms, sum(sign) AS n
             FROM counted_journeys
-            WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified') AND (lead_stage, lead_team, since_bucket) IN (SELECT lead_stage, lead_team, bucket FROM wanted)
+            WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified') AND (lead_stage, lead_team, since_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
             GROUP BY lead_stage, lead_team, bucket, ms
             HAVING n > 0
         )
         GROUP BY lead_stage, lead_team, bucket
-    ) AS inside USING (lead_stage, lead_team, bucket)
+    ) AS inside ON inside.lead_stage = want.1 AND inside.lead_team = want.2 AND inside.bucket = want.4
 )
 GROUP BY lead_stage, lead_team
 COMMENT 'Quantiles of when the stage was entered where leads stand, as minus UTC milliseconds, by stage and team';
@@ -939,9 +997,14 @@ AS SELECT
     toDateTime64(addMonths(month, 1), 3, 'UTC') <= (SELECT at FROM as_of) AS is_over
 FROM
 (
-    SELECT toStartOfMonth(assumeNotNull(mql_at)) AS month, sum(sign) AS qualified
-    FROM all_journeys
-    WHERE mql_at IS NOT NULL
+    SELECT toStartOfMonth(assumeNotNull(at)) AS month, sum(part) AS qualified
+    FROM
+    (
+        SELECT toStartOfFifteenMinutes(mql_at) AS at, sum(sign) AS part FROM counted_journeys GROUP BY at
+        UNION ALL
+        SELECT mql_at AS at, sign AS part FROM journeys_signed(number = 0)
+    )
+    WHERE at IS NOT NULL
     GROUP BY month
     HAVING qualified > 0
     ORDER BY month WITH FILL STEP toIntervalMonth(1)
@@ -1022,25 +1085,21 @@ LEFT JOIN
     FROM
     (
         -- By quarters of an hour: months begin with one in every time zone.
-        SELECT 'inquiry' AS metric, toStartOfFifteenMinutes(assumeNotNull(inquiry_at)) AS at, toFloat64(sum(sign)) AS part
-        FROM counted_journeys
-        WHERE inquiry_at >= (SELECT min(starts_at) FROM goals) AND inquiry_at < (SELECT max(ends_at) FROM goals)
-        GROUP BY at
+        SELECT 'inquiry' AS metric, assumeNotNull(quarter) AS at, toFloat64(part) AS part
+        FROM (SELECT toStartOfFifteenMinutes(inquiry_at) AS quarter, sum(sign) AS part FROM counted_journeys GROUP BY quarter)
+        WHERE quarter >= (SELECT min(starts_at) FROM goals) AND quarter < (SELECT max(ends_at) FROM goals)
         UNION ALL
-        SELECT 'mql' AS metric, toStartOfFifteenMinutes(assumeNotNull(mql_at)) AS at, toFloat64(sum(sign)) AS part
-        FROM counted_journeys
-        WHERE mql_at >= (SELECT min(starts_at) FROM goals) AND mql_at < (SELECT max(ends_at) FROM goals)
-        GROUP BY at
+        SELECT 'mql' AS metric, assumeNotNull(quarter) AS at, toFloat64(part) AS part
+        FROM (SELECT toStartOfFifteenMinutes(mql_at) AS quarter, sum(sign) AS part FROM counted_journeys GROUP BY quarter)
+        WHERE quarter >= (SELECT min(starts_at) FROM goals) AND quarter < (SELECT max(ends_at) FROM goals)
         UNION ALL
-        SELECT 'sal' AS metric, toStartOfFifteenMinutes(assumeNotNull(sal_at)) AS at, toFloat64(sum(sign)) AS part
-        FROM counted_journeys
-        WHERE sal_at >= (SELECT min(starts_at) FROM goals) AND sal_at < (SELECT max(ends_at) FROM goals)
-        GROUP BY at
+        SELECT 'sal' AS metric, assumeNotNull(quarter) AS at, toFloat64(part) AS part
+        FROM (SELECT toStartOfFifteenMinutes(sal_at) AS quarter, sum(sign) AS part FROM counted_journeys GROUP BY quarter)
+        WHERE quarter >= (SELECT min(starts_at) FROM goals) AND quarter < (SELECT max(ends_at) FROM goals)
         UNION ALL
-        SELECT 'sql' AS metric, toStartOfFifteenMinutes(assumeNotNull(sql_at)) AS at, toFloat64(sum(sign)) AS part
-        FROM counted_journeys
-        WHERE sql_at >= (SELECT min(starts_at) FROM goals) AND sql_at < (SELECT max(ends_at) FROM goals)
-        GROUP BY at
+        SELECT 'sql' AS metric, assumeNotNull(quarter) AS at, toFloat64(part) AS part
+        FROM (SELECT toStartOfFifteenMinutes(sql_at) AS quarter, sum(sign) AS part FROM counted_journeys GROUP BY quarter)
+        WHERE quarter >= (SELECT min(starts_at) FROM goals) AND quarter < (SELECT max(ends_at) FROM goals)
         UNION ALL
         SELECT step.1 AS metric, toStartOfFifteenMinutes(assumeNotNull(step.2)) AS at, toFloat64(sum(sign)) AS part
         FROM journeys_signed(number = 0)
@@ -1108,26 +1167,55 @@ FROM (SELECT campaign, campaign_costs.currency AS currency, sum(amount) AS cost 
 FULL OUTER JOIN
 (
     SELECT
-        assumeNotNull(all_journeys.campaign) AS campaign,
-        sumIf(sign, inquiry_at IS NOT NULL) AS inquiries, sumIf(sign, mql_at IS NOT NULL) AS mqls, sumIf(sign, sal_at IS NOT NULL) AS sals,
-        sumIf(sign, sql_at IS NOT NULL) AS sqls, sumIf(sign, opportunity_at IS NOT NULL) AS opportunities, sumIf(sign, won_at IS NOT NULL) AS won
-    FROM all_journeys
-    WHERE all_journeys.campaign IS NOT NULL
+        assumeNotNull(told.campaign) AS campaign,
+        sumIf(part, bitTest(entered, 0)) AS inquiries, sumIf(part, bitTest(entered, 1)) AS mqls, sumIf(part, bitTest(entered, 2)) AS sals,
+        sumIf(part, bitTest(entered, 3)) AS sqls, sumIf(part, bitTest(entered, 4)) AS opportunities, sumIf(part, bitTest(entered, 5)) AS won
+    FROM
+    (
+        SELECT campaign, entered, sum(sign) AS part FROM counted_journeys GROUP BY campaign, entered
+        UNION ALL
+        SELECT campaign, entered, sign AS part FROM journeys_signed(number = 0)
+    ) AS told
+    WHERE told.campaign IS NOT NULL
     GROUP BY campaign
-    HAVING sum(sign) > 0
+    HAVING sum(part) > 0
 ) AS reached USING (campaign)
 COMMENT 'Cost of a campaign per lead that reached a stage, in units of a currency.|What does an MQL of this campaign cost us?|By campaign and currency of the cost: cost told / first entries per cycle of leads first captured by the campaign.|Costs without a rate into the base currency make a row of their own, with the same leads.';
 
 CREATE OR REPLACE VIEW kpi_recycle_yield
 AS SELECT
     reason,
-    sum(sign) AS recycled,
-    sumIf(sign, is_mature) AS mature,
+    sum(entered_part) AS recycled,
+    sum(mature_part) AS mature,
     mature / recycled AS maturity_share,
-    sumIf(sign, is_mature AND requalified_at <= entered_at + toIntervalDay({window_days:UInt32})) AS requalified,
-    sumIf(sign, is_mature AND won_at <= entered_at + toIntervalDay({window_days:UInt32})) AS won,
+    sum(requalified_part) AS requalified,
+    sum(won_part) AS won,
     if(mature = 0, NULL, requalified / mature) AS yield
-FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM all_stays WHERE stage = 'recycled')
+FROM
+(
+    -- By totals of whole days; those of the day in which the window ends row by row.
+    SELECT reason, sum(part) AS entered_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature_part,
+        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS requalified_part, 0 AS won_part
+    FROM (SELECT stage, toDate(entered_at) AS day, reason, requalified_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' GROUP BY stage, day, reason, days_after)
+    GROUP BY reason
+    UNION ALL
+    SELECT reason, 0, 0, 0, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS won_part
+    FROM (SELECT stage, toDate(entered_at) AS day, reason, won_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' GROUP BY stage, day, reason, days_after)
+    GROUP BY reason
+    UNION ALL
+    SELECT reason, 0, sum(sign) AS mature_part,
+        sumIf(sign, requalified_after >= 0 AND requalified_after <= toInt64({window_days:UInt32})) AS requalified_part,
+        sumIf(sign, won_after >= 0 AND won_after <= toInt64({window_days:UInt32})) AS won_part
+    FROM counted_stays
+    WHERE stage = 'recycled' AND entered_at >= toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+    GROUP BY reason
+    UNION ALL
+    SELECT reason, sum(sign) AS entered_part, sumIf(sign, is_mature) AS mature_part,
+        sumIf(sign, is_mature AND requalified_after >= 0 AND requalified_after <= toInt64({window_days:UInt32})) AS requalified_part,
+        sumIf(sign, is_mature AND won_after >= 0 AND won_after <= toInt64({window_days:UInt32})) AS won_part
+    FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM stays_signed(number = 0) WHERE stage = 'recycled')
+    GROUP BY reason
+)
 GROUP BY reason
 HAVING recycled > 0
 COMMENT 'What comes of recycled leads, count and share (window_days).|Is it worth while to come back to them?|By reason, of entries of recycled: qualified anew, and won, within window_days; of those for whom the window is over.|A lead recycled twice stands twice.';
@@ -1145,12 +1233,23 @@ AS SELECT
 FROM counted_shows AS shown_to
 CROSS JOIN
 (
-    SELECT (
-        sumIf(sign, is_mature),
-        sumIf(sign, is_mature AND ifNull(opportunity_at >= mql_at AND opportunity_at <= mql_at + toIntervalDay({window_days:UInt32}), 0)),
-        sumIf(sign, is_mature) / greatest(sum(sign), 1)
-    ) AS whole
-    FROM (SELECT mql_at, opportunity_at, sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM all_journeys WHERE mql_at IS NOT NULL)
+    SELECT (sum(mature_part), sum(converted_part), sum(mature_part) / greatest(sum(mql_part), 1)) AS whole
+    FROM
+    (
+        SELECT sum(part) AS mql_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature_part,
+            sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS converted_part
+        FROM (SELECT toDate(mql_at) AS day, opportunity_after_mql AS days_after, sum(sign) AS part FROM counted_journeys GROUP BY day, days_after)
+        WHERE day IS NOT NULL
+        UNION ALL
+        SELECT 0, sum(sign), sumIf(sign, opportunity_after_mql >= 0 AND opportunity_after_mql <= toInt64({window_days:UInt32}))
+        FROM counted_journeys
+        WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        UNION ALL
+        SELECT sum(sign), sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})),
+            sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND opportunity_after_mql >= 0 AND opportunity_after_mql <= toInt64({window_days:UInt32}))
+        FROM journeys_signed(number = 0)
+        WHERE mql_at IS NOT NULL
+    )
 ) AS everybody
 WHERE mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND shown_at <= mql_at + toIntervalDay({window_days:UInt32})
 GROUP BY collateral_id, whole
