@@ -141,7 +141,7 @@ def test_bi_reads_every_view_and_no_table(files: Files) -> None:
     tables = [
         "leads", "events", "sla_instances", "lead_transitions", "journeys", "response_times", "counted_journeys",
         "dead_letters", "agreement_versions", "facts(number = 0)", "opportunities", "survivors", "changed_leads",
-        "counted_clocks", "counted_touches", "rolling", "standing",
+        "counted_clocks", "counted_touches", "rolling", "standing", "journeys_since",
     ]  # fmt: skip
     asked = [f"SELECT * FROM {table} LIMIT 1" for table in tables]  # noqa: S608
     for table, answer in zip(tables, files.ask(asked, bi), strict=True):

@@ -168,7 +168,7 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION sql_to_opportunity (SELECT toDate(sql_at), source, opportunity_after_sql, sum(sign) GROUP BY toDate(sql_at), source, opportunity_after_sql),
     PROJECTION opportunity_to_won (SELECT toDate(opportunity_at), source, won_after_opportunity, sum(sign) GROUP BY toDate(opportunity_at), source, won_after_opportunity),
     PROJECTION won_days (SELECT toDate(won_at), source, sum(sign) GROUP BY toDate(won_at), source),
-    PROJECTION dispositions (SELECT toDate(mql_at), source, team, isNotNull(sal_at), sum(sign) GROUP BY toDate(mql_at), source, team, isNotNull(sal_at)),
+    PROJECTION dispositions (SELECT toDate(mql_at), source, team, bitTest(entered, 2), sum(sign) GROUP BY toDate(mql_at), source, team, bitTest(entered, 2)),
     PROJECTION inquiry_quarters (SELECT toStartOfFifteenMinutes(inquiry_at), sum(sign) GROUP BY toStartOfFifteenMinutes(inquiry_at)),
     PROJECTION mql_quarters (SELECT toStartOfFifteenMinutes(mql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(mql_at)),
     PROJECTION sal_quarters (SELECT toStartOfFifteenMinutes(sal_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sal_at)),
@@ -399,40 +399,17 @@ FROM changed_leads
 WHERE changed_at > (SELECT max(upto) FROM rollups WHERE is_done)
 COMMENT 'Leads changed since the last rollup';
 
-CREATE OR REPLACE VIEW asked
-(
-    lead_id String COMMENT 'The lead'
-)
-AS SELECT lead_id FROM changed WHERE {number:UInt64} = 0
-UNION ALL
-SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed
-COMMENT 'The leads that are rolled up under a number; 0: that have changed since the last rollup';
-
-CREATE OR REPLACE VIEW uncounted_of
-(
-    lead_id String COMMENT 'The lead'
-)
-AS SELECT lead_id
-FROM (SELECT lead_id, is_test, stage FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})))
-WHERE is_test OR stage IN ('merged', 'erased')
-UNION ALL
--- The row of an erased lead is deleted; that it was erased stays told.
-SELECT lead_id
-FROM (SELECT lead_id, to_stage FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})))
-WHERE to_stage = 'erased'
-COMMENT 'Of the leads asked for those that every KPI leaves out: test traffic, merged, erased';
-
 CREATE OR REPLACE VIEW merges_now
 AS SELECT leads.lead_id AS lead_id, assumeNotNull(merged_into) AS into
-FROM (SELECT lead_id, merged_into FROM leads FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))) AS leads
+FROM leads FINAL
 WHERE merged_into IS NOT NULL
-COMMENT 'Merged leads: as the tables below say, of the leads asked for';
+COMMENT 'Merged leads: as the tables below say';
 
 CREATE OR REPLACE VIEW merges_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT *, toInt64(1) AS sign FROM merges_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_merges says, taken back, and what merges_now says';
+SELECT *, toInt64(1) AS sign FROM merges_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+COMMENT 'Of the leads being rolled up under a number: what counted_merges says, taken back, and what merges_now says';
 
 CREATE OR REPLACE VIEW merges_changes
 AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
@@ -543,49 +520,56 @@ COMMENT 'Events that count, once each, under the lead that they are part of now,
 
 CREATE OR REPLACE VIEW journeys_now
 AS SELECT
-    lead_id,
-    journey.1 AS cycle,
-    place = length(journeys) AS is_current,
-    ifNull(lead_source, '(none)') AS source,
-    lead_campaign AS campaign,
-    ifNull(journey.2, '(none)') AS team,
-    ifNull(last_team, '(none)') AS lead_team,
-    stage AS lead_stage,
-    if(is_current, reached_ever, 0) AS reached,
-    journey.3 AS inquiry_at, journey.4 AS mql_at, journey.5 AS sal_at, journey.6 AS sql_at, journey.7 AS opportunity_at, journey.8 AS won_at, journey.9 AS lost_at,
-    toUInt8(arraySum((at, i) -> bitShiftLeft(at IS NOT NULL, i), [inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at], range(6))) AS entered,
-    days[1] AS mql_after_inquiry, days[2] AS won_after_inquiry, days[3] AS sal_after_mql, days[4] AS opportunity_after_mql, days[5] AS won_after_mql, days[6] AS sql_after_sal, days[7] AS opportunity_after_sql, days[8] AS won_after_opportunity,
-    hand_raised_at IS NOT NULL AS is_raised,
-    -- What happened before the hand-raise, or before the assignment, has no delay.
-    if(hand_raised_at IS NULL OR journey.11 < hand_raised_at, NULL, toUnixTimestamp64Milli(journey.11) - toUnixTimestamp64Milli(hand_raised_at)) AS routing_ms,
-    if(routing_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(routing_ms), 0) + 1) * 64))) AS routing_bucket,
-    if(hand_raised_at IS NULL OR journey.12 < journey.11, NULL, toUnixTimestamp64Milli(journey.12) - toUnixTimestamp64Milli(journey.11)) AS rep_ms,
-    if(rep_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(rep_ms), 0) + 1) * 64))) AS rep_bucket,
-    if(is_current, -toUnixTimestamp64Milli(ifNull(stage_entered_at, toDateTime64(0, 3, 'UTC'))), 0) AS since_ms,
-    toInt32(intDiv(since_ms, 86400000)) AS since_bucket
+    lead_id, cycle, is_current, source, campaign, team, lead_team, lead_stage, if(is_current, reached, 0) AS reached,
+    inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, entered,
+    days[1] AS mql_after_inquiry, days[2] AS won_after_inquiry, days[3] AS sal_after_mql, days[4] AS opportunity_after_mql, days[5] AS won_after_mql,
+    days[6] AS sql_after_sal, days[7] AS opportunity_after_sql, days[8] AS won_after_opportunity,
+    is_raised,
+    routing_ms, if(routing_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(routing_ms), 0) + 1) * 64))) AS routing_bucket,
+    rep_ms, if(rep_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(rep_ms), 0) + 1) * 64))) AS rep_bucket,
+    since_ms, toInt32(intDiv(since_ms, 86400000)) AS since_bucket
 FROM
 (
-    SELECT lead_id, stage, lead_source, lead_campaign, last_team, reached_ever, stage_entered_at, journeys, journey, journey.10 AS hand_raised_at, place,
-        -- Days are rounded up: within n days is the same as days <= n.
-        arrayMap(step -> if(step.1 IS NULL OR step.2 IS NULL OR step.2 < step.1, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(step.2)) - toUnixTimestamp64Milli(assumeNotNull(step.1)) + 86399999, 86400000))),
-            [(journey.3, journey.4), (journey.3, journey.8), (journey.4, journey.5), (journey.4, journey.7), (journey.4, journey.8), (journey.5, journey.6), (journey.6, journey.7), (journey.7, journey.8)]) AS days
+    SELECT
+        lead_id, cycle, place = places AS is_current, source, campaign, team, lead_team, lead_stage, reached,
+        inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at,
+        toUInt8(arraySum((at, bit) -> if(at IS NULL, 0, bit), [inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at], [1, 2, 4, 8, 16, 32])) AS entered,
+        -- Rounded up: within n days is the same as days <= n.
+        arrayMap((a, b) -> toInt32(ifNull(if(b < a, -1, intDiv(toUnixTimestamp64Milli(b) - toUnixTimestamp64Milli(a) + 86399999, 86400000)), -1)),
+            [inquiry_at, inquiry_at, mql_at, mql_at, mql_at, sal_at, sql_at, opportunity_at],
+            [mql_at, won_at, sal_at, opportunity_at, won_at, sql_at, opportunity_at, won_at]) AS days,
+        raised_at IS NOT NULL AS is_raised,
+        -- What happened before the hand-raise, or before the assignment, has no delay.
+        if(raised_at IS NULL OR assigned_at < raised_at, NULL, toUnixTimestamp64Milli(assigned_at) - toUnixTimestamp64Milli(raised_at)) AS routing_ms,
+        if(raised_at IS NULL OR touched_at < assigned_at, NULL, toUnixTimestamp64Milli(touched_at) - toUnixTimestamp64Milli(assigned_at)) AS rep_ms,
+        if(place = places, -toUnixTimestamp64Milli(ifNull(stage_entered_at, toDateTime64(0, 3, 'UTC'))), 0) AS since_ms
     FROM
     (
-        SELECT lead_id, stage, source AS lead_source, campaign AS lead_campaign, team AS last_team, reached AS reached_ever, stage_entered_at,
-            arrayZip(cycles.cycle, cycles.team, cycles.inquiry_at, cycles.mql_at, cycles.sal_at, cycles.sql_at, cycles.opportunity_at, cycles.won_at, cycles.lost_at,
-                cycles.hand_raised_at, cycles.first_assigned_at, cycles.first_touched_at) AS journeys
+        SELECT
+            lead_id, journey_cycle AS cycle, place, length(cycles.cycle) AS places, ifNull(leads.source, '(none)') AS source, leads.campaign AS campaign,
+            ifNull(journey_team, '(none)') AS team, ifNull(leads.team, '(none)') AS lead_team, stage AS lead_stage, leads.reached AS reached, stage_entered_at,
+            inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, lost_at, raised_at, assigned_at, touched_at
         FROM leads FINAL
-        WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test AND stage NOT IN ('', 'merged', 'erased')
+        LEFT ARRAY JOIN cycles.cycle AS journey_cycle, cycles.team AS journey_team, cycles.inquiry_at AS inquiry_at, cycles.mql_at AS mql_at,
+            cycles.sal_at AS sal_at, cycles.sql_at AS sql_at, cycles.opportunity_at AS opportunity_at, cycles.won_at AS won_at, cycles.lost_at AS lost_at,
+            cycles.hand_raised_at AS raised_at, cycles.first_assigned_at AS assigned_at, cycles.first_touched_at AS touched_at,
+            arrayEnumerate(cycles.cycle) AS place
+        WHERE NOT is_test AND stage NOT IN ('', 'merged', 'erased')
     )
-    LEFT ARRAY JOIN journeys AS journey, arrayEnumerate(journeys) AS place
 )
-COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say, of the leads asked for';
+COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say';
 
 CREATE OR REPLACE VIEW journeys_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT *, toInt64(1) AS sign FROM journeys_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_journeys says, taken back, and what journeys_now says';
+SELECT *, toInt64(1) AS sign FROM journeys_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+COMMENT 'Of the leads being rolled up under a number: what counted_journeys says, taken back, and what journeys_now says';
+
+CREATE OR REPLACE VIEW journeys_since
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed)
+UNION ALL
+SELECT *, toInt64(1) AS sign FROM journeys_now WHERE lead_id IN (SELECT lead_id FROM changed)
+COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_journeys';
 
 CREATE OR REPLACE VIEW journeys_changes
 AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
@@ -595,30 +579,38 @@ COMMENT 'What has to be added to counted_journeys so that it says the same as jo
 
 CREATE OR REPLACE VIEW clocks_now
 AS SELECT
-    sla_instances.lead_id AS lead_id,
-    instance_id,
-    sla_instances.policy AS policy,
-    sla_instances.verdict AS verdict,
-    ifNull(sla_instances.source, '(none)') AS source,
-    ifNull(sla_instances.team, '(none)') AS team,
-    sla_instances.partition AS lane,
-    sla_instances.deadline AS deadline,
-    toDate(deadline) AS deadline_day,
-    sla_instances.breached_at AS breached_at,
-    policy = 'first_response' AND start_event_type = 'LeadCaptured' AS is_raise,
-    if(is_raise, toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at), NULL) AS response_ms,
-    if(response_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(response_ms), 0) + 1) * 64))) AS response_bucket,
-    if(is_raise, elapsed_ms, NULL) AS open_ms,
-    if(open_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(open_ms), 0) + 1) * 64))) AS open_bucket
-FROM (SELECT * FROM sla_instances FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test) AS sla_instances
-WHERE lead_id NOT IN (SELECT lead_id FROM uncounted_of(number = {number:UInt64}))
-COMMENT 'SLA clocks of the leads that count: as the tables below say, of the leads asked for';
+    lead_id, instance_id, policy, verdict, source, team, lane, deadline, toDate(deadline) AS deadline_day, breached_at, is_raise,
+    response_ms, if(response_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(response_ms), 0) + 1) * 64))) AS response_bucket,
+    open_ms, if(open_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(open_ms), 0) + 1) * 64))) AS open_bucket
+FROM
+(
+    SELECT
+        lead_id, instance_id, policy, verdict, source, team, lane, deadline, breached_at, is_raise,
+        if(is_raise, toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at), NULL) AS response_ms,
+        if(is_raise, elapsed_ms, NULL) AS open_ms
+    FROM
+    (
+        SELECT
+            lead_id, instance_id, policy, verdict, ifNull(sla_instances.source, '(none)') AS source, ifNull(sla_instances.team, '(none)') AS team,
+            partition AS lane, deadline, breached_at, policy = 'first_response' AND start_event_type = 'LeadCaptured' AS is_raise,
+            started_at, satisfied_at, elapsed_ms
+        FROM sla_instances FINAL
+        WHERE NOT is_test
+    )
+)
+COMMENT 'SLA clocks, those of leads in uncounted_leads too: as the tables below say';
 
 CREATE OR REPLACE VIEW clocks_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT *, toInt64(1) AS sign FROM clocks_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_clocks says, taken back, and what clocks_now says';
+SELECT *, toInt64(1) AS sign FROM clocks_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
+COMMENT 'Of the leads being rolled up under a number: what counted_clocks says, taken back, and what clocks_now says';
+
+CREATE OR REPLACE VIEW clocks_since
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed)
+UNION ALL
+SELECT *, toInt64(1) AS sign FROM clocks_now WHERE lead_id IN (SELECT lead_id FROM changed) AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads WHERE lead_id IN (SELECT lead_id FROM changed))
+COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_clocks';
 
 CREATE OR REPLACE VIEW clocks_changes
 AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
@@ -627,46 +619,67 @@ ARRAY JOIN range(toUInt64(abs(n))) AS copy
 COMMENT 'What has to be added to counted_clocks so that it says the same as clocks_now';
 
 CREATE OR REPLACE VIEW stays_now
-AS SELECT * EXCEPT (requalified_at, won_at)
+AS SELECT
+    lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied,
+    took_ms, if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
+    reason, is_rejection, first_rejected_mql_at,
+    ifNull(toInt32(intDiv(requalified_ms + 86399999, 86400000)), -1) AS requalified_after,
+    ifNull(toInt32(intDiv(won_ms + 86399999, 86400000)), -1) AS won_after
 FROM
 (
     SELECT
-        told.lead_id AS lead_id,
-        transition_id,
-        to_stage AS stage,
-        lead.source AS source,
-        ifNull(lead.teams[indexOf(lead.cycles, cycle)], '(none)') AS team,
-        entered_at,
-        leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
-        implied AS is_implied,
+        lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied,
         toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(entered_at) AS took_ms,
-        if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
-        ifNull(told.reason, '(none)') AS reason,
-        event_type = 'LeadRejected' AS is_rejection,
-        if(is_rejection AND row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence) = 1 AND lead.sals[indexOf(lead.cycles, cycle)] IS NULL, lead.mqls[indexOf(lead.cycles, cycle)], NULL) AS first_rejected_mql_at,
-        if(stage = 'recycled', min(if(stage = 'mql', entered_at, NULL)) OVER after_it, NULL) AS requalified_at,
-        if(stage = 'recycled', min(if(stage = 'won', entered_at, NULL)) OVER after_it, NULL) AS won_at,
-        if(requalified_at IS NULL, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(requalified_at)) - toUnixTimestamp64Milli(entered_at) + 86399999, 86400000))) AS requalified_after,
-        if(won_at IS NULL, -1, toInt32(intDiv(toUnixTimestamp64Milli(assumeNotNull(won_at)) - toUnixTimestamp64Milli(entered_at) + 86399999, 86400000))) AS won_after
-    FROM (SELECT * FROM lead_transitions FINAL WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT is_test) AS told
-    -- The source that the lead has now: a late capture may have told it.
-    INNER JOIN
+        reason, is_rejection, if(rejections = 1 AND sal_at IS NULL, mql_at, NULL) AS first_rejected_mql_at,
+        if(stage = 'recycled', toUnixTimestamp64Milli(next_mql_at) - toUnixTimestamp64Milli(entered_at), NULL) AS requalified_ms,
+        if(stage = 'recycled', toUnixTimestamp64Milli(next_won_at) - toUnixTimestamp64Milli(entered_at), NULL) AS won_ms
+    FROM
     (
-        SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, cycles.cycle AS cycles, cycles.team AS teams, cycles.mql_at AS mqls, cycles.sal_at AS sals
-        FROM leads FINAL
-        WHERE leads.lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64})) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')
-    ) AS lead ON lead.lead_id = told.lead_id
-    WINDOW
-        later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-        after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+        SELECT
+            lead_id, transition_id, to_stage AS stage, source, ifNull(teams[place], '(none)') AS team, entered_at,
+            leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
+            implied AS is_implied, ifNull(reason, '(none)') AS reason, is_rejection,
+            if(is_rejection, row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence), 0) AS rejections,
+            mqls[place] AS mql_at, sals[place] AS sal_at,
+            minIf(toNullable(entered_at), to_stage = 'mql') OVER after_it AS next_mql_at,
+            minIf(toNullable(entered_at), to_stage = 'won') OVER after_it AS next_won_at
+        FROM
+        (
+            SELECT told.lead_id AS lead_id, transition_id, to_stage, entered_at, implied, told.reason AS reason, event_type = 'LeadRejected' AS is_rejection,
+                told.cycle AS cycle, sequence, lead.source AS source, lead.teams AS teams, lead.mqls AS mqls, lead.sals AS sals,
+                indexOf(lead.cycles, told.cycle) AS place
+            FROM
+            (
+                SELECT lead_id, transition_id, to_stage, entered_at, implied, reason, event_type, cycle, sequence
+                FROM lead_transitions FINAL
+                WHERE NOT is_test
+            ) AS told
+            -- The source that the lead has now: a late capture may have told it.
+            INNER JOIN
+            (
+                SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source, cycles.cycle AS cycles, cycles.team AS teams, cycles.mql_at AS mqls, cycles.sal_at AS sals
+                FROM leads FINAL
+                WHERE NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')
+            ) AS lead ON lead.lead_id = told.lead_id
+        )
+        WINDOW
+            later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+            after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+    )
 )
-COMMENT 'Stays in stages of the leads that count, one row for each entry: as the tables below say, of the leads asked for';
+COMMENT 'Stays in stages of the leads that count, one row for each entry: as the tables below say';
 
 CREATE OR REPLACE VIEW stays_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM asked(number = {number:UInt64}))
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
 UNION ALL
-SELECT *, toInt64(1) AS sign FROM stays_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_stays says, taken back, and what stays_now says';
+SELECT *, toInt64(1) AS sign FROM stays_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
+COMMENT 'Of the leads being rolled up under a number: what counted_stays says, taken back, and what stays_now says';
+
+CREATE OR REPLACE VIEW stays_since
+AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM changed)
+UNION ALL
+SELECT *, toInt64(1) AS sign FROM stays_now WHERE lead_id IN (SELECT lead_id FROM changed)
+COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_stays';
 
 CREATE OR REPLACE VIEW stays_changes
 AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign

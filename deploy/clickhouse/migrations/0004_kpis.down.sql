@@ -36,7 +36,7 @@ DROP VIEW IF EXISTS kpi_dead_letters;
 DROP VIEW IF EXISTS kpi_open_clocks;
 DROP VIEW IF EXISTS open_days;
 DROP VIEW IF EXISTS kpi_sla_compliance;
-DROP VIEW IF EXISTS clocks_since;
+DROP VIEW IF EXISTS verdicts_since;
 DROP VIEW IF EXISTS kpi_response_time;
 DROP VIEW IF EXISTS open_response_ranks;
 DROP VIEW IF EXISTS response_ranks;

@@ -11,13 +11,13 @@
 CREATE OR REPLACE VIEW all_clocks
 AS SELECT * FROM counted_clocks
 UNION ALL
-SELECT * FROM clocks_signed(number = 0)
+SELECT * FROM clocks_since
 COMMENT 'counted_clocks and what has changed since; of clocks, only sums of `sign` mean anything';
 
 CREATE OR REPLACE VIEW all_stays
 AS SELECT * FROM counted_stays
 UNION ALL
-SELECT * FROM stays_signed(number = 0)
+SELECT * FROM stays_since
 COMMENT 'counted_stays and what has changed since; of stays, only sums of `sign` mean anything';
 
 CREATE OR REPLACE VIEW touches
@@ -293,13 +293,13 @@ LEFT JOIN response_ranks AS wall ON wall.source = told.source
 LEFT JOIN open_response_ranks AS open ON open.source = told.source
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
-CREATE OR REPLACE VIEW clocks_since
+CREATE OR REPLACE VIEW verdicts_since
 AS SELECT policy, source, verdict, lane, deadline, -toInt64(sign) AS sign FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed)
 UNION ALL
 SELECT policy, ifNull(sla_instances.source, '(none)'), verdict, partition, deadline, toInt64(1)
 FROM sla_instances FINAL
-WHERE lead_id IN (SELECT lead_id FROM changed) AND NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_of(number = 0))
-COMMENT 'What has changed of clocks since the last rollup: clocks_signed(number = 0), of it what a board asks for';
+WHERE lead_id IN (SELECT lead_id FROM changed) AND NOT is_test AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads WHERE lead_id IN (SELECT lead_id FROM changed))
+COMMENT 'What has changed of verdicts since the last rollup: clocks_since, of it what a board asks for';
 
 CREATE OR REPLACE VIEW kpi_sla_compliance
 (
@@ -343,7 +343,7 @@ FROM
     GROUP BY policy, source, verdict
     UNION ALL
     SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, deadline <= clocks.clock) AS due_part
-    FROM clocks_since AS late
+    FROM verdicts_since AS late
     LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = late.lane
     GROUP BY policy, source, verdict
 )
@@ -590,7 +590,7 @@ FROM
     -- By totals of whole days; those of the day in which they come of age row by row.
     SELECT source, team, sum(part) AS mql_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32}))) AS mature_part,
         sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND is_accepted) AS accepted_part, 0 AS rejected_part
-    FROM (SELECT toDate(mql_at) AS day, source, team, isNotNull(sal_at) AS is_accepted, sum(sign) AS part FROM counted_journeys GROUP BY day, source, team, is_accepted)
+    FROM (SELECT toDate(mql_at) AS day, source, team, bitTest(entered, 2) AS is_accepted, sum(sign) AS part FROM counted_journeys GROUP BY day, source, team, is_accepted)
     WHERE day IS NOT NULL
     GROUP BY source, team
     UNION ALL
@@ -601,7 +601,7 @@ FROM
     UNION ALL
     SELECT source, team, sum(sign) AS mql_part, sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AS mature_part,
         sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AND sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
-    FROM journeys_signed(number = 0)
+    FROM journeys_since
     WHERE mql_at IS NOT NULL
     GROUP BY source, team
     UNION ALL
@@ -633,7 +633,7 @@ FROM
     (
         SELECT source, reason, sum(sign) AS part FROM counted_stays WHERE is_rejection GROUP BY source, reason
         UNION ALL
-        SELECT source, reason, sum(sign) AS part FROM stays_signed(number = 0) WHERE is_rejection GROUP BY source, reason
+        SELECT source, reason, sum(sign) AS part FROM stays_since WHERE is_rejection GROUP BY source, reason
     )
     GROUP BY source, reason
     HAVING rejections > 0
@@ -701,7 +701,7 @@ FROM
     SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, sum(sign) AS entered,
         sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
         sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND step.4 >= 0 AND step.4 <= toInt64({window_days:UInt32})) AS converted
-    FROM journeys_signed(number = 0)
+    FROM journeys_since
     ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
     WHERE step.3 IS NOT NULL
     GROUP BY cohort, source, from_stage, to_stage
@@ -758,7 +758,7 @@ FROM
         GROUP BY stage, source
         UNION ALL
         SELECT entry.1 AS stage, source, sum(sign) AS part
-        FROM journeys_signed(number = 0)
+        FROM journeys_since
         ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at), ('opportunity', opportunity_at), ('won', won_at)] AS entry
         WHERE entry.2 >= {since:DateTime64(3, 'UTC')} AND entry.2 < {until:DateTime64(3, 'UTC')}
         GROUP BY stage, source
@@ -939,7 +939,7 @@ FROM
         SELECT stage, 'in_since' AS what, sum(sign) AS part FROM counted_stays
         WHERE entered_at >= toStartOfDay({since:DateTime64(3, 'UTC')}) AND entered_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
-        SELECT stage, 'in_since' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        SELECT stage, 'in_since' AS what, sum(sign) AS part FROM stays_since
         WHERE entered_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
         -- in before until: whole days by their totals, the last day by its rows.
@@ -949,7 +949,7 @@ FROM
         SELECT stage, 'in_until' AS what, sum(sign) AS part FROM counted_stays
         WHERE entered_at >= toStartOfDay({until:DateTime64(3, 'UTC')}) AND entered_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
-        SELECT stage, 'in_until' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        SELECT stage, 'in_until' AS what, sum(sign) AS part FROM stays_since
         WHERE entered_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
         -- out before since: whole days by their totals, the last day by its rows.
@@ -959,7 +959,7 @@ FROM
         SELECT stage, 'out_since' AS what, sum(sign) AS part FROM counted_stays
         WHERE left_at >= toStartOfDay({since:DateTime64(3, 'UTC')}) AND left_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
-        SELECT stage, 'out_since' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        SELECT stage, 'out_since' AS what, sum(sign) AS part FROM stays_since
         WHERE left_at < {since:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
         -- out before until: whole days by their totals, the last day by its rows.
@@ -969,12 +969,12 @@ FROM
         SELECT stage, 'out_until' AS what, sum(sign) AS part FROM counted_stays
         WHERE left_at >= toStartOfDay({until:DateTime64(3, 'UTC')}) AND left_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
-        SELECT stage, 'out_until' AS what, sum(sign) AS part FROM stays_signed(number = 0)
+        SELECT stage, 'out_until' AS what, sum(sign) AS part FROM stays_since
         WHERE left_at < {until:DateTime64(3, 'UTC')} GROUP BY stage
         UNION ALL
         SELECT stage, 'all' AS what, sum(sign) AS part FROM counted_stays GROUP BY stage
         UNION ALL
-        SELECT stage, 'all' AS what, sum(sign) AS part FROM stays_signed(number = 0) GROUP BY stage
+        SELECT stage, 'all' AS what, sum(sign) AS part FROM stays_since GROUP BY stage
     )
     GROUP BY stage
     HAVING sumIf(part, what = 'all') > 0
@@ -1002,7 +1002,7 @@ FROM
     (
         SELECT toStartOfFifteenMinutes(mql_at) AS at, sum(sign) AS part FROM counted_journeys GROUP BY at
         UNION ALL
-        SELECT mql_at AS at, sign AS part FROM journeys_signed(number = 0)
+        SELECT mql_at AS at, sign AS part FROM journeys_since
     )
     WHERE at IS NOT NULL
     GROUP BY month
@@ -1102,7 +1102,7 @@ LEFT JOIN
         WHERE quarter >= (SELECT min(starts_at) FROM goals) AND quarter < (SELECT max(ends_at) FROM goals)
         UNION ALL
         SELECT step.1 AS metric, toStartOfFifteenMinutes(assumeNotNull(step.2)) AS at, toFloat64(sum(sign)) AS part
-        FROM journeys_signed(number = 0)
+        FROM journeys_since
         ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at)] AS step
         WHERE step.2 IS NOT NULL
         GROUP BY metric, at
@@ -1174,7 +1174,7 @@ FULL OUTER JOIN
     (
         SELECT campaign, entered, sum(sign) AS part FROM counted_journeys GROUP BY campaign, entered
         UNION ALL
-        SELECT campaign, entered, sign AS part FROM journeys_signed(number = 0)
+        SELECT campaign, entered, sign AS part FROM journeys_since
     ) AS told
     WHERE told.campaign IS NOT NULL
     GROUP BY campaign
@@ -1213,7 +1213,7 @@ FROM
     SELECT reason, sum(sign) AS entered_part, sumIf(sign, is_mature) AS mature_part,
         sumIf(sign, is_mature AND requalified_after >= 0 AND requalified_after <= toInt64({window_days:UInt32})) AS requalified_part,
         sumIf(sign, is_mature AND won_after >= 0 AND won_after <= toInt64({window_days:UInt32})) AS won_part
-    FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM stays_signed(number = 0) WHERE stage = 'recycled')
+    FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM stays_since WHERE stage = 'recycled')
     GROUP BY reason
 )
 GROUP BY reason
@@ -1247,7 +1247,7 @@ CROSS JOIN
         UNION ALL
         SELECT sum(sign), sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})),
             sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND opportunity_after_mql >= 0 AND opportunity_after_mql <= toInt64({window_days:UInt32}))
-        FROM journeys_signed(number = 0)
+        FROM journeys_since
         WHERE mql_at IS NOT NULL
     )
 ) AS everybody
