@@ -90,13 +90,9 @@ class Rolling:
         self._share = share
 
     def __enter__(self) -> Rolling:
-        self._drop()  # what another left who did not come to the end
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._drop()
-
-    def _drop(self) -> None:
         for table in ROLLING:
             self._store.command(f"ALTER TABLE {table} DROP PARTITION {self._share.number}")
 
@@ -114,12 +110,8 @@ class Rolling:
         leads_within = leads(f" WHERE {within}")
         self._insert(f"SELECT DISTINCT {{number:UInt64}}, lead_id, true, '' FROM ({leads_within})")  # noqa: S608  # names of ours
 
-    def _members(self) -> int:
-        return int(self._store.one("SELECT count() FROM rolling WHERE number = {n:UInt64}", n=self._share.number))
-
     def _until_all(self, select: str) -> None:
-        before = -1
-        while before != (before := self._members()):
+        while self._store.one(f"SELECT count() FROM ({select})", **self._share.parameters):  # noqa: S608  # text of ours
             self._insert(select)
 
     def follow(self) -> None:
@@ -132,9 +124,9 @@ class Rolling:
     def tell(self) -> None:
         """Finds the events that count of each story: the lead's own, and those of all that were merged into it."""
         self._members_of_stories()
+        columns = "lead_id, source_system, event_id, event_type, at, entered_by, person_fields, said"
         self._store.command(
-            "INSERT INTO rolling_facts (number, lead_id, source_system, event_id, event_type, at, entered_by, person_fields, said)"
-            " SELECT {number:UInt64}, lead_id, source_system, event_id, event_type, at, entered_by, person_fields, said"
+            f"INSERT INTO rolling_facts (number, {columns}) SELECT {{number:UInt64}}, {columns}"  # noqa: S608  # names of ours
             " FROM facts(number = {number:UInt64})",
             self._share.parameters,
         )

@@ -23,6 +23,8 @@ TABLES: Final = ("merges", *LEADS, *STORIES)
 """Bare names: a table counted_…, and views …_now and …_changes."""
 _SUMMED: Final = ("entered", "moves")
 """Of those several rows may be the same."""
+_MANY: Final = 1_000
+"""Leads of a share from which on it pays to look whether they are new."""
 SHARE: Final = 50_000
 """Leads of one share: their rows are one block in memory."""
 _MARGIN_SECONDS: Final = 1
@@ -62,9 +64,10 @@ class Rollups:
     def _do(self, work: _Work) -> int:
         leads = 0
         for after, upto in zip(["", *work.bounds], [*work.bounds, ""], strict=True):
+            if after:
+                self._tell(work.number, done=False)
             # Numbers of our own, whoever else may be at the same rollup.
             leads += self._take_in(work, Share(secrets.randbits(60), after, upto, work.everything))
-            self._tell(work.number, done=False)
         self._tell(work.number, done=True)
         return leads
 
@@ -115,22 +118,27 @@ class Rollups:
     def _take_in(self, work: _Work, share: Share) -> int:
         with Rolling(self._store, share) as rolling:
             rolling.begin()
+            many = rolling.count() > _MANY
             # Whom a lead was part of, and whom it is part of: the stories of both change.
             rolling.follow()
-            self._add("merges", work, share)
+            self._add("merges", work, share, many=many)
             rolling.follow()
             rolling.tell()
             for table in (*LEADS, *STORIES):
-                self._add(table, work, share)
+                self._add(table, work, share, many=many)
             return rolling.count()
 
-    def _add(self, table: str, work: _Work, share: Share) -> None:
-        known = self._store.one(
-            f"SELECT count() FROM (SELECT 1 FROM counted_{table} WHERE lead_id IN ({CHANGED}) LIMIT 1)",  # noqa: S608  # our names
-            number=share.number,
+    def _add(self, table: str, work: _Work, share: Share, *, many: bool) -> None:
+        # Of leads that are new the change is all there is, and need not be added up. With counts by row it has to be.
+        new = (
+            many
+            and table not in _SUMMED
+            and not self._store.one(
+                f"SELECT count() FROM (SELECT 1 FROM counted_{table} WHERE lead_id IN ({CHANGED}) LIMIT 1)",  # noqa: S608  # our names
+                number=share.number,
+            )
         )
-        # Of leads that are new the change is all there is; with counts by row the view adds up.
-        rows = f"{table}_changes" if known or table in _SUMMED else f"{table}_signed"
+        rows = f"{table}_signed" if new else f"{table}_changes"
         self._store.command(
             # What is taken back first: collapsing goes by the order of the rows.
             f"INSERT INTO counted_{table} SELECT * FROM {rows}(number = {{number:UInt64}}) ORDER BY sign",  # noqa: S608  # our names

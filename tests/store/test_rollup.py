@@ -88,7 +88,7 @@ def test_of_two_one_rolls_up_and_who_breaks_off_is_taken_over(
     # Half of it is done, by one who then is gone for good.
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
-        rollups._add("journeys", work, Share(7))
+        rollups._add("journeys", work, Share(7), many=False)
     client.command(
         "INSERT INTO rollups (number, upto, owner, is_done, written_at) SELECT number, upto, owner, false,"
         " now64(3) - toIntervalHour(1) FROM rollups"
@@ -104,7 +104,7 @@ def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> N
     assert work is not None
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
-        rollups._add("journeys", work, Share(7))
+        rollups._add("journeys", work, Share(7), many=False)
     # As another would insert who had not seen it.
     rollups._store.command(
         "INSERT INTO counted_journeys SELECT * REPLACE('x' AS source) FROM counted_journeys",
