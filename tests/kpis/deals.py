@@ -175,6 +175,14 @@ def completeness(known: Known) -> Rows:
     return out
 
 
+def known_fields(known: Known) -> Rows:
+    fields = _completed(known)
+    return {
+        (journey.lead.lead_id, journey.cycle): (len(fields.get(journey.lead.lead_id, ())),)
+        for journey in known.journeys
+    }
+
+
 def completed_by(known: Known) -> Rows:
     count = Counter((name, by) for fields in _completed(known).values() for name, by in fields.items())
     return {key: (number,) for key, number in count.items()}

@@ -154,6 +154,13 @@ CHECKS: Final[Mapping[str, Check]] = {
         lambda _: "source, leads, complete, complete_share, p50_known, p90_known FROM kpi_completeness",
         deals.completeness,
     ),
+    "known_fields": (
+        lambda _: (
+            "lead_id, cycle, known_fields FROM journeys"
+            " WHERE lead_id NOT IN (SELECT lead_id FROM uncounted_leads) AND lead_stage != ''"
+        ),
+        deals.known_fields,
+    ),
     "completed_by": (lambda _: "field, completed_by, leads FROM kpi_completed_by", deals.completed_by),
     "collateral_lift": (
         lambda _: (
@@ -182,7 +189,19 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
 }
 """Name -> (what is selected, what must come)."""
-AT_ONCE: Final = ("disposition", "rejections", "conversion", "flow", "stage_balance", "velocity", "recycle_yield")
+AT_ONCE: Final = (
+    "funnel_by_source",
+    "current_stages",
+    "sla_compliance",
+    "sla_missed",
+    "disposition",
+    "rejections",
+    "conversion",
+    "flow",
+    "stage_balance",
+    "velocity",
+    "recycle_yield",
+)
 """Those that add what has changed since the last rollup."""
 
 

@@ -1,7 +1,6 @@
 -- The rows can be read from Kafka again: what retention has removed there is lost with the tables.
 
 DROP VIEW IF EXISTS uncounted_leads;
-DROP VIEW IF EXISTS journeys;
 DROP TABLE IF EXISTS dead_letters;
 DROP TABLE IF EXISTS lanes;
 DROP TABLE IF EXISTS leads;

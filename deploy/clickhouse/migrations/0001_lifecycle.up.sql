@@ -199,68 +199,6 @@ ORDER BY (origin_topic, origin_partition, origin_offset, origin_timestamp)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'Records set aside, without their bytes: those are on the topic dead-letters. Read with FINAL';
 
-CREATE OR REPLACE VIEW journeys
-(
-    lead_id String COMMENT 'The lead',
-    cycle UInt32 COMMENT 'Cycle, from 1',
-    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
-    campaign Nullable(String) COMMENT 'The lead''s campaign',
-    owner Nullable(String) COMMENT 'Last owner in the cycle',
-    team LowCardinality(Nullable(String)) COMMENT 'Last team in the cycle',
-    grade LowCardinality(Nullable(String)) COMMENT 'Last grade in the cycle',
-    inquiry_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry into inquiry in this cycle; likewise the next eleven',
-    mql_at Nullable(DateTime64(3, 'UTC')),
-    sal_at Nullable(DateTime64(3, 'UTC')),
-    sql_at Nullable(DateTime64(3, 'UTC')),
-    opportunity_at Nullable(DateTime64(3, 'UTC')),
-    won_at Nullable(DateTime64(3, 'UTC')),
-    lost_at Nullable(DateTime64(3, 'UTC')),
-    nurture_at Nullable(DateTime64(3, 'UTC')),
-    recycled_at Nullable(DateTime64(3, 'UTC')),
-    disqualified_at Nullable(DateTime64(3, 'UTC')),
-    merged_at Nullable(DateTime64(3, 'UTC')),
-    erased_at Nullable(DateTime64(3, 'UTC')),
-    implied Array(LowCardinality(String)) COMMENT 'Stages whose entry was implied and not confirmed',
-    hand_raised_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First hand-raise of the cycle',
-    first_assigned_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First assignment to a person in the cycle',
-    first_touched_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First response evidence of the cycle',
-    first_captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured of the lead, whatever the cycle',
-    lead_stage LowCardinality(String) COMMENT 'Stage of the lead now',
-    lead_cycle UInt32 COMMENT 'Cycle of the lead now',
-    is_test Bool COMMENT 'Test traffic'
-)
-AS SELECT
-    lead_id,
-    journey.cycle AS cycle,
-    journey.source AS source,
-    journey.campaign AS campaign,
-    journey.owner AS owner,
-    journey.team AS team,
-    journey.grade AS grade,
-    journey.inquiry_at AS inquiry_at,
-    journey.mql_at AS mql_at,
-    journey.sal_at AS sal_at,
-    journey.sql_at AS sql_at,
-    journey.opportunity_at AS opportunity_at,
-    journey.won_at AS won_at,
-    journey.lost_at AS lost_at,
-    journey.nurture_at AS nurture_at,
-    journey.recycled_at AS recycled_at,
-    journey.disqualified_at AS disqualified_at,
-    journey.merged_at AS merged_at,
-    journey.erased_at AS erased_at,
-    journey.implied AS implied,
-    journey.hand_raised_at AS hand_raised_at,
-    journey.first_assigned_at AS first_assigned_at,
-    journey.first_touched_at AS first_touched_at,
-    leads.first_captured_at AS first_captured_at,
-    leads.stage AS lead_stage,
-    leads.cycle AS lead_cycle,
-    leads.is_test AS is_test
-FROM leads FINAL
-ARRAY JOIN cycles AS journey
-COMMENT 'One row for each cycle of each lead: when it first entered each stage, and who had it';
-
 CREATE OR REPLACE VIEW uncounted_leads
 (
     lead_id String COMMENT 'The lead'
