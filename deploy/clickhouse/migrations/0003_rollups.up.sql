@@ -4,22 +4,31 @@
 -- same row with sign -1, and the new one is added. So sums of `sign` are right at any time, without FINAL and without
 -- waiting for merges, and the totals that PROJECTIONs keep with every part are right, too.
 --
--- How it stays exact. Each view …_now says, for the leads it is asked for, what their rows are: from the tables of 0001 and
--- 0002, which hold what the worker told. Each view …_changes is …_now less what counted_… holds: what is missing to make
--- them equal. `baton sink` inserts …_changes of the leads that have changed, every few seconds; inserting it again changes
--- nothing, for there is no difference any more. Which leads have changed is written into changed_leads by materialized
--- views, with the inserts themselves.
---   KPIs that count leads, clocks and stays add to counted_… what has changed since: they say the same whether or not it is
---   rolled up. Quantiles, and what is read from the archive (touches, deals, entered, fields, known, mqls, moves, shows), are
---   those of the last rollup: a quantile cannot be added to, and whose story an event is part of takes several steps to find.
+-- How it stays exact. Each view …_now says what the rows of leads are: from the tables of 0001 and 0002, which hold what the
+-- worker told. Each view …_changes is …_now less what counted_… holds, of the leads that `rolling` names under a number: what is
+-- missing to make them equal. `baton sink` inserts …_changes of the leads that have changed, every few seconds; inserting it
+-- again changes nothing, for there is no difference any more. Which leads have changed is written into changed_leads by
+-- materialized views, with the inserts themselves.
+--   KPIs that count leads, clocks and stays add to counted_… what has changed since (views …_since): they say the same whether or
+--   not it is rolled up. Quantiles, and what is read from the archive (touches, deals, entered, fields, known, mqls, moves,
+--   shows), are those of the last rollup: a quantile cannot be added to, and whose story an event is part of takes several
+--   steps to find.
 --
 --   engine       CollapsingMergeTree: of the rows under one key a merge, and an insert, leaves the last that holds. It goes by
 --                their order: what takes a row back has to be inserted before what takes its place.
 --   sort key     the lead first: taking a lead's rows back looks them up by lead; small granules (512 rows) make that cheap.
---   projections  with GROUP BY: totals, a few thousand rows for each part, for what a board asks; with ORDER BY: rows in the
---                order in which few of them are looked up, such as those of one bucket of durations or of one day.
+--   partitions   none: a row and what takes it back have to meet. `rolling` and `rolling_facts` have one for each share of a rollup
+--                under way, to be dropped as a whole, changed_leads one an hour.
+--   projections  with GROUP BY: totals, for what a board asks; with ORDER BY: rows in the order in which few of them are looked
+--                up, such as those of one bucket of durations or of one day.
+--   days         of entering a stage, and how many days (rounded up) until a later one: what happened within any window is a sum
+--                of totals, but for the day in which the window ends; of that one the rows are looked at.
+--   quarters     of an hour: months begin with one in every time zone.
 --   buckets      of a duration: floor(64 * log2(ms + 1)). A quantile is exact: totals by bucket say in which bucket the
 --                rank lies, and of that one alone the rows are looked at.
+--   codecs       none of their own: LZ4 reads fastest, and what repeats is LowCardinality.
+--   planning     of a question often takes longer than the answer: views name no column that they do not need, compute in nested
+--                steps what is used twice (an alias is analysed anew wherever it is used), and filter by lead outside of …_now.
 
 CREATE TABLE IF NOT EXISTS changed_leads
 (
