@@ -78,14 +78,14 @@ def register(app: typer.Typer) -> None:
         """Brings a store's tables and views to this version. Any number may run it at once; only one changes anything."""
         from streams import config, log
         from streams.errors import ConfigurationError
-        from streams.store.migrations import Migrator, statements
+        from streams.store.migrations import Migrator
 
         settings = config.load(store_url=store_url, store_database=database)
         log.configure(json=settings.log_json)
         migrator = Migrator(settings)
         if action == "up" and dry_run:
             for migration in (missing := migrator.missing()):
-                print(f"-- {migration.label}", *statements(migration.up), sep="\n\n", end="\n\n")
+                print(f"-- {migration.label}", *migrator.up_statements(migration), sep="\n\n", end="\n\n")
             print(f"-- {len(missing)} to apply" if missing else "-- up to date")
         elif action == "up":
             done = migrator.up()

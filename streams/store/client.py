@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.config import Settings
 from streams.errors import BatonError, ConfigurationError, UnavailableError
+from streams.store import cluster
 from streams.store.addresses import is_loopback
 
 Client = Any
@@ -44,7 +45,7 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
     host = address.hostname or "127.0.0.1"
     common.set_setting("autogenerate_session_id", False)
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             interface=address.scheme,
             host=host,
             port=address.port or (8443 if address.scheme == "https" else 8123),
@@ -57,7 +58,10 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
             send_receive_timeout=120,
             client_name="baton",
             query_retries=0,
+            settings=cluster.SETTINGS if settings.store_cluster else None,
         )
+        client.store_cluster = settings.store_cluster
+        return client
     except ClickHouseError as error:
         code = getattr(error, "code", None)
         if code in _AUTHENTICATION:

@@ -24,8 +24,11 @@ LEAD: Final = "lead_id"
 SUFFIX: Final = "_local"
 _PATH: Final = "'/clickhouse/tables/{database}/{table}/{uuid}/{shard}', '{replica}'"
 """Of a table in Keeper. The uuid is another one when the table is made anew; ON CLUSTER gives all nodes the same."""
+_EVERY_NODE: Final = "'/clickhouse/tables/{database}/{table}/{uuid}', '{shard}-{replica}'"
 _JOINED: Final = frozenset({"INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "ANY", "ALL", "SEMI", "ANTI", "ASOF"})
-_CLAUSES: Final = frozenset({"ON", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "SETTINGS", "COMMENT", "FINAL"})
+_CLAUSES: Final = frozenset(
+    {"ON", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "SETTINGS", "COMMENT", "FINAL"}
+)
 
 
 class LayoutError(ValueError):
@@ -154,7 +157,7 @@ class Layout:
     def __init__(self, cluster: str, database: str, made: Iterable[str]) -> None:
         self.cluster = cluster
         self._database = database
-        self._on = f" ON CLUSTER {cluster}"
+        self.on = f" ON CLUSTER {cluster}"
         self.tables = {table.name: table for sql in made if (table := _table(_Statement(sql))) is not None}
 
     def render(self, sql: str) -> list[str]:
@@ -166,7 +169,7 @@ class Layout:
             return [self._materialized(statement)]
         for beginning in (("CREATE", "VIEW"), ("CREATE", "OR", "REPLACE", "VIEW")):
             if statement.starts(*beginning):
-                statement.put(self._on, behind=statement.name(len(beginning)))
+                statement.put(self.on, behind=statement.name(len(beginning)))
                 self._global(statement)
                 return [statement.edited()]
         if statement.starts("INSERT", "INTO"):
@@ -180,16 +183,20 @@ class Layout:
             return self._alter(statement, sql)
         raise LayoutError(f"this has no form on a cluster yet: {' '.join(sql.split())[:80]}")
 
+    def on_every_node(self, engine: str) -> str:
+        """An engine, without arguments of its own, of a table that every node has whole: each is a replica of it."""
+        return f"Replicated{engine}({_EVERY_NODE})"
+
     def _create_table(self, statement: _Statement) -> list[str]:
         table = self.tables[statement.at(statement.name(2)).text]
         sharding = table.sharding
         name = statement.name(2)
-        only_new = "IF NOT EXISTS " if name > 2 else ""  # noqa: PLR2004  # something stands before the name
+        only_new = "IF NOT EXISTS " if name > 2 else ""
         comment = statement.find("COMMENT", statement.find("ENGINE"))
         told = f" COMMENT {statement.at(comment + 1).text}" if comment >= 0 else ""
         engine = _engine(statement, table.name)
         arguments = statement.at(engine + 1).text == "(" and statement.at(engine + 2).text != ")"
-        statement.replace(name, f"{table.name}{SUFFIX}{self._on}")
+        statement.replace(name, f"{table.name}{SUFFIX}{self.on}")
         if statement.at(engine + 1).text == "(":
             statement.replace(engine, f"Replicated{table.engine}")
             statement.put(_PATH + (", " if arguments else ""), behind=engine + 1)
@@ -201,7 +208,7 @@ class Layout:
         below = f"'{table.name}{SUFFIX}'"
         return [
             statement.edited(),
-            f"CREATE TABLE {only_new}{table.name}{self._on} AS {table.name}{SUFFIX}\n"
+            f"CREATE TABLE {only_new}{table.name}{self.on} AS {table.name}{SUFFIX}\n"
             f"ENGINE = Distributed('{self.cluster}', '{self._database}', {below}, {sharding}){told}",
         ]
 
@@ -214,7 +221,7 @@ class Layout:
         read, target = (self.tables.get(statement.at(place + 1).text) for place in (source, to))
         if read is None or target is None:
             raise LayoutError(f"materialized view {statement.at(name).text}: FROM and TO have to name tables")
-        statement.put(self._on, behind=name)
+        statement.put(self.on, behind=name)
         if target.engine == "MergeTree" or read.is_whole == target.is_whole:
             statement.replace(to + 1, f"{target.name}{SUFFIX}")
         following = statement.at(source + 2)
@@ -232,7 +239,7 @@ class Layout:
         below = [f"{name}{SUFFIX}"] if name in self.tables else []
         for one in ([name] if both or not below else []) + below:
             statement = _Statement(sql)
-            statement.replace(place, one + self._on)
+            statement.replace(place, one + self.on)
             out.append(statement.edited())
         return out
 
@@ -270,6 +277,8 @@ class Layout:
         if not {"RIGHT", "FULL"} & {statement.at(place).word for place in range(first, join)}:
             return
         depth = statement.at(join).depth
-        left = next(p for p in range(first, -1, -1) if statement.at(p).word == "FROM" and statement.at(p).depth == depth)
+        left = next(
+            p for p in range(first, -1, -1) if statement.at(p).word == "FROM" and statement.at(p).depth == depth
+        )
         if statement.at(left + 1).text in self.tables:
             raise LayoutError(f"RIGHT or FULL JOIN of the table {statement.at(left + 1).text}: join a subquery of it")
