@@ -20,7 +20,10 @@ from streams.store.layout import Layout, Table
 from streams.store.migrations import Migrator, available, statements
 
 CLUSTER: Final = "two"
-_REPLICA: Final = "<shard><replica><host>localhost</host><port>9000</port></replica></shard>"
+_SHARDS: Final = "".join(
+    f"<shard><replica><host>{host}</host><port>9000</port></replica></shard>" for host in ("localhost", "127.0.0.1")
+)
+"""Of two names, for a host that stands there twice is asked once where all are asked."""
 _SHARDED: Final = "shardNum() = 0 OR cityHash64(lead_id) % 2 = shardNum() - 1"
 _WHOLE: Final = "shardNum() &lt;= 1"
 
@@ -73,7 +76,7 @@ def main() -> None:
     )
     engine._CONFIG = engine._CONFIG.replace(  # type: ignore[misc]
         "</clickhouse>",
-        f"<remote_servers><{CLUSTER}>{_REPLICA * 2}</{CLUSTER}></remote_servers><tcp_port>9000</tcp_port></clickhouse>",
+        f"<remote_servers><{CLUSTER}>{_SHARDS}</{CLUSTER}></remote_servers><tcp_port>9000</tcp_port></clickhouse>",
     )
     engine._USERS = engine._USERS.replace(  # type: ignore[misc]
         "</grants>",
