@@ -248,10 +248,18 @@ class Migrator:
                 continue
             if migration.down is None:
                 raise BatonError(f"migration {migration.label} cannot be undone: restore a backup instead")
+            # From here on it is not what it was: `up` makes all of it anew, `down` goes on.
+            begun = replace(entry, applied=False, done=0, failure="it was being taken back")
+            ledger.write(begun)
             for number, statement in enumerate(self._laid_out(migration.down), 1):
                 ledger.require_lock()
-                self._run(client, statement, f"taking back migration {migration.label}, statement {number}")
-            ledger.write(replace(entry, applied=False, done=0, failure=""))
+                try:
+                    self._run(client, statement, f"taking back migration {migration.label}, statement {number}")
+                except BatonError as error:
+                    with suppress(BatonError):
+                        ledger.write(replace(begun, failure=str(error)))
+                    raise
+            ledger.write(replace(begun, failure=""))
             log.info("migration undone", migration=migration.label)
             undone.append(migration)
         return undone

@@ -25,7 +25,7 @@ PERSONAL = {"owner", "cycles.owner", "event_id", "start_event_id", "satisfied_by
 
 
 @pytest.mark.parametrize(("name", "sql"), STATEMENTS, ids=[f"{name}-{at}" for at, (name, _) in enumerate(STATEMENTS)])
-def test_every_statementparses(embedded_store_url: str, name: str, sql: str) -> None:
+def test_every_statement_parses(embedded_store_url: str, name: str, sql: str) -> None:
     assert parses(embedded_store_url, sql), (name, sql)
 
 

@@ -114,6 +114,20 @@ def test_an_unfinished_one_can_be_taken_back(store: Settings, client: Client) ->
     assert migrator.status()[-1].state == "missing"
 
 
+def test_one_that_was_taken_back_half_way_is_told_and_made_whole_again(store: Settings, client: Client) -> None:
+    known = [*available(), SECOND]
+    Migrator(store, known).up()
+    stuck = replace(SECOND, down="DROP TABLE IF EXISTS third;\nDROP TABLE elsewhere;\nDROP TABLE IF EXISTS second;\n")
+    with pytest.raises(BatonError, match=r"taking back migration 000\d_second, statement 2: .*elsewhere"):
+        Migrator(store, [*available(), stuck]).down(len(available()))
+    standing = Migrator(store, known).status()[-1]
+    assert not standing.applied
+    assert "taking back" in standing.state
+    assert [item.name for item in Migrator(store, known).up()] == ["second"]
+    assert {"second", "third"} <= tables(client)
+    assert Migrator(store, known).status()[-1].state == "applied"
+
+
 def test_ten_at_once(store: Settings, client: Client) -> None:
     """Each statement runs once, and one of the ten says that it did it."""
     counting = replace(
