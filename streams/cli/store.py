@@ -95,9 +95,11 @@ def register(app: typer.Typer) -> None:
             print(f"applied {', '.join(item.label for item in done)}" if done else "up to date")
         elif action == "access":
             from streams.store.access import access_statements, apply_access
+            from streams.store.migrations import layout_of
 
             if dry_run:
-                print(*(f"-- {name}\n{statement};\n" for name, statement in access_statements()), sep="\n")
+                told = access_statements(layout_of(settings))
+                print(*(f"-- {name}\n{statement};\n" for name, statement in told), sep="\n")
             else:
                 print(f"applied {patiently(lambda: apply_access(settings), wait)} statements")
         elif action == "status":

@@ -156,7 +156,7 @@ class Layout:
 
     def __init__(self, cluster: str, database: str, made: Iterable[str]) -> None:
         self.cluster = cluster
-        self._database = database
+        self.database = database
         self.on = f" ON CLUSTER {cluster}"
         self.tables = {table.name: table for sql in made if (table := _table(_Statement(sql))) is not None}
 
@@ -209,7 +209,7 @@ class Layout:
         return [
             statement.edited(),
             f"CREATE TABLE {only_new}{table.name}{self.on} AS {table.name}{SUFFIX}\n"
-            f"ENGINE = Distributed('{self.cluster}', '{self._database}', {below}, {sharding}){told}",
+            f"ENGINE = Distributed('{self.cluster}', '{self.database}', {below}, {sharding}){told}",
         ]
 
     def _materialized(self, statement: _Statement) -> str:

@@ -96,6 +96,15 @@ def statements(text: str) -> list[str]:
     return [part.strip() for part in _END.split(text) if re.sub(r"--[^\n]*", "", part).strip()]
 
 
+def layout_of(settings: Settings, migrations: Sequence[Migration] | None = None) -> Layout | None:
+    """None: one node, where files are run as they are. `migrations`: others, for tests."""
+    if settings.store_cluster is None:
+        return None
+    known = available() if migrations is None else migrations
+    made = (statement for migration in known for statement in statements(migration.up))
+    return Layout(settings.store_cluster, settings.store_database, made)
+
+
 class Migrator:
     """Works on the settings' store and database. Raises BatonError (UnavailableError where nothing answers)."""
 
@@ -111,9 +120,7 @@ class Migrator:
         self._migrations = list(available() if migrations is None else migrations)
         self._patience = lock_patience
         self._stale_after = lock_stale_after
-        made = (statement for migration in self._migrations for statement in statements(migration.up))
-        cluster = settings.store_cluster
-        self._layout = Layout(cluster, settings.store_database, made) if cluster else None
+        self._layout = layout_of(settings, self._migrations)
 
     def up_statements(self, migration: Migration) -> list[str]:
         """As they are run, in this store's layout. Raises LayoutError."""
