@@ -16,8 +16,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from streams.config import Settings
 from streams.errors import BatonError
 from streams.store.client import connect, failure
+from streams.store.cluster import MAKING
 from streams.store.layout import SUFFIX, Layout, LayoutError
-from streams.store.ledger import WHOLE_ANSWER
 from streams.store.migrations import layout_of, statements
 
 _CLUSTERS: Final = "0006_cluster.sql"
@@ -67,7 +67,7 @@ def apply_access(settings: Settings) -> int:
         done = access_statements(layout_of(settings))
         for name, statement in done:
             try:
-                client.command(statement, settings=WHOLE_ANSWER)
+                client.command(statement, settings=MAKING)
             except ClickHouseError as error:
                 beginning = " ".join(re.sub(r"--[^\n]*", "", statement).split()[:6])
                 raise BatonError(f"{name}, {beginning} ...: {failure(settings.store_url, error)}") from error

@@ -23,10 +23,13 @@ SETTINGS: Final = {
     "load_balancing": "in_order",
     "prefer_localhost_replica": 0,
     "enable_parallel_replicas": 0,
-    "distributed_ddl_output_mode": "throw",
-    "distributed_ddl_task_timeout": 100,
+    # What is said ON CLUSTER is written down in Keeper, and a replica that is away does it when it is back.
+    "distributed_ddl_output_mode": "null_status_on_timeout",
+    "distributed_ddl_task_timeout": 5,
 }
 """What every query of ours says on a cluster. Defaults have moved between versions, and most of them are others."""
+MAKING: Final = {"wait_end_of_query": 1, "distributed_ddl_output_mode": "throw", "distributed_ddl_task_timeout": 100}
+"""Of what makes tables, views, users, on one node too: all nodes have done it, or it is an error, which comes with its code."""
 
 
 def _cluster(client: Any) -> str:

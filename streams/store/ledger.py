@@ -25,6 +25,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.errors import BatonError, ConfigurationError
 from streams.store.client import INSERT_SETTINGS, Client, failure
+from streams.store.cluster import MAKING
 from streams.store.layout import Layout
 
 log = structlog.get_logger(__name__)
@@ -48,8 +49,6 @@ _LOCK: Final = "migrations_lock"
 _ALREADY_EXISTS: Final = 57
 _UNKNOWN_TABLE: Final = 60
 BEAT_SECONDS: Final = 3.0
-WHOLE_ANSWER: Final = {"wait_end_of_query": 1}
-"""An answer held back to its end: an error of a node of a cluster comes with its code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class Ledger:
         return self._run(lambda: self._client.query(sql, parameters=parameters).result_rows)  # type: ignore[no-any-return]
 
     def _command(self, sql: str) -> None:
-        self._run(lambda: self._client.command(sql, settings=WHOLE_ANSWER))
+        self._run(lambda: self._client.command(sql, settings=MAKING))
 
     def _run(self, call: Callable[[], Any]) -> Any:
         try:
@@ -153,7 +152,7 @@ class Ledger:
             self._client.command(
                 f"CREATE TABLE {_LOCK}{self._on} (at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = {engine} ORDER BY at "
                 f"COMMENT '{holder}'",
-                settings=WHOLE_ANSWER,
+                settings=MAKING,
             )
         except ClickHouseError as error:
             if getattr(error, "code", None) == _ALREADY_EXISTS:
@@ -204,7 +203,7 @@ class Ledger:
     def _take_away(self, holder: str, silent: float, identity: str) -> None:
         log.warning("the lock of a migration that died is taken over", holder=holder, silent_seconds=round(silent))
         try:
-            self._client.command(f"RENAME TABLE {_LOCK} TO `{_LOCK}_of_{identity}`{self._on}", settings=WHOLE_ANSWER)
+            self._client.command(f"RENAME TABLE {_LOCK} TO `{_LOCK}_of_{identity}`{self._on}", settings=MAKING)
         except ClickHouseError as error:
             if getattr(error, "code", None) not in (_ALREADY_EXISTS, _UNKNOWN_TABLE):
                 raise failure(self._where, error) from error

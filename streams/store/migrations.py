@@ -24,8 +24,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from streams.config import Settings
 from streams.errors import BatonError, ConfigurationError, UnavailableError
 from streams.store.client import Client, connect, failure
+from streams.store.cluster import MAKING
 from streams.store.layout import Layout
-from streams.store.ledger import WHOLE_ANSWER, Entry, Ledger
+from streams.store.ledger import Entry, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +154,7 @@ class Migrator:
 
     def _run(self, client: Client, sql: str, what: str) -> None:
         try:
-            client.command(sql, settings=WHOLE_ANSWER)
+            client.command(sql, settings=MAKING)
         except ClickHouseError as error:
             cause = failure(self._settings.store_url, error)
             raise type(cause)(f"{what}: {cause}") from error
