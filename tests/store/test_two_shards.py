@@ -132,3 +132,20 @@ def test_the_sink_knows_tables_by_what_holds_the_rows(store: Settings, client: A
     )
     assert writer.tables()["leads"] == local.result_rows[0][0]
     writer.close()
+
+
+def test_a_shard_that_answered_for_itself_would_be_told(client: Any) -> None:
+    """Merges of one lead into the next: each shard knows some, and not what they lead to."""
+    client.insert(
+        "counted_merges", [[f"m{n}", f"m{n + 1}", 1] for n in range(20)], column_names=["lead_id", "into", "sign"]
+    )
+    counted = (
+        "SELECT count() FROM counted_merges AS merged {} JOIN (SELECT lead_id FROM counted_merges) AS next"
+        " ON next.lead_id = into WHERE startsWith(merged.lead_id, 'm')"
+    )
+    alone = client.query(counted.format("INNER"), settings={"distributed_product_mode": "local"}).result_rows[0][0]
+    assert 0 < alone < 19
+    assert client.query(counted.format("GLOBAL INNER")).result_rows == [(19,)]
+    assert client.query(counted.format("INNER")).result_rows == [(19,)]  # what every client of ours says
+    ends = client.query("SELECT count(), any(survivor) FROM survivors WHERE startsWith(lead_id, 'm')").result_rows
+    assert ends == [(20, "m20")]
