@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     store_url: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8123"
     """ClickHouse HTTP interface: a server's or `baton store`'s."""
     store_database: str = Field(default="baton", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    store_cluster: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Name of the cluster, in the servers' configuration, that the tables are laid out on; None: one node."""
     store_user: str = "default"
     store_password: SecretStr = SecretStr("")
     store_reader_password: SecretStr = SecretStr("")

@@ -35,16 +35,18 @@ def register(app: typer.Typer) -> None:
         check: Annotated[bool, typer.Option(help="Change nothing: look for rows that differ, in all leads.")] = False,
         rebuild: Annotated[bool, typer.Option(help="Look at all leads again, not only at those that changed.")] = False,
         store_url: Annotated[str | None, typer.Option(help="ClickHouse over HTTP(S).")] = None,
+        wait: Annotated[float, typer.Option(help="Seconds to wait for a store that does not answer.", min=0)] = 60,
     ) -> None:
         """Rolls up the KPI tables, as the sink does all the time; or proves that they are right."""
-        from streams import config
+        from streams import config, log
         from streams.errors import BatonError
-        from streams.store.client import connect
+        from streams.store.client import connect, patiently
         from streams.store.reconcile import Reconciliation
         from streams.store.rollup import Rollups
 
         settings = config.load(store_url=store_url)
-        with connect(settings) as client:
+        log.configure(json=settings.log_json)
+        with patiently(lambda: connect(settings), wait) as client:
             if check:
                 differing = Reconciliation(client, settings.store_url).differing()
                 for table, rows in differing.items():

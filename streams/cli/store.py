@@ -49,6 +49,7 @@ def register(app: typer.Typer) -> None:
         form: Annotated[str, typer.Option("--format", help="ClickHouse output format.")] = "PrettyCompact",
         database: Annotated[str | None, typer.Option(help="Database.")] = None,
         user: Annotated[str | None, typer.Option(help="User; the password comes from BATON_STORE_PASSWORD.")] = None,
+        wait: Annotated[float, typer.Option(help="Seconds to wait for a store that does not answer.", min=0)] = 10,
     ) -> None:
         """Queries a store: by address, or by directory, served by another process or not."""
         import logging
@@ -61,7 +62,7 @@ def register(app: typer.Typer) -> None:
         log.configure(json=settings.log_json, level=logging.WARNING)
         text = sys.stdin.read() if query == "-" else query
         with reachable(store or settings.store_url, settings) as reached:
-            for piece in run(text, reached, form):
+            for piece in run(text, reached, form, wait):
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
 
@@ -74,34 +75,38 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="With up and access: show the SQL, change nothing.")
         ] = False,
+        wait: Annotated[float, typer.Option(help="Seconds to wait for a store that does not answer.", min=0)] = 60,
     ) -> None:
         """Brings a store's tables and views to this version. Any number may run it at once; only one changes anything."""
         from streams import config, log
         from streams.errors import ConfigurationError
-        from streams.store.migrations import Migrator, statements
+        from streams.store.client import patiently
+        from streams.store.migrations import Migrator
 
         settings = config.load(store_url=store_url, store_database=database)
         log.configure(json=settings.log_json)
         migrator = Migrator(settings)
         if action == "up" and dry_run:
-            for migration in (missing := migrator.missing()):
-                print(f"-- {migration.label}", *statements(migration.up), sep="\n\n", end="\n\n")
+            for migration in (missing := patiently(migrator.missing, wait)):
+                print(f"-- {migration.label}", *migrator.up_statements(migration), sep="\n\n", end="\n\n")
             print(f"-- {len(missing)} to apply" if missing else "-- up to date")
         elif action == "up":
-            done = migrator.up()
+            done = patiently(migrator.up, wait)
             print(f"applied {', '.join(item.label for item in done)}" if done else "up to date")
         elif action == "access":
             from streams.store.access import access_statements, apply_access
+            from streams.store.migrations import layout_of
 
             if dry_run:
-                print(*(f"-- {name}\n{statement};\n" for name, statement in access_statements()), sep="\n")
+                told = access_statements(layout_of(settings))
+                print(*(f"-- {name}\n{statement};\n" for name, statement in told), sep="\n")
             else:
-                print(f"applied {apply_access(settings)} statements")
+                print(f"applied {patiently(lambda: apply_access(settings), wait)} statements")
         elif action == "status":
-            for standing in migrator.status():
+            for standing in patiently(migrator.status, wait):
                 print(f"{standing.migration.label}  {standing.state}")
         elif action == "down" and to is not None:
-            undone = migrator.down(to)
+            undone = patiently(lambda: migrator.down(to), wait)
             print(f"undone {', '.join(item.label for item in undone)}" if undone else "nothing to undo")
         else:
             raise ConfigurationError("migrate: give up, status, access, or down --to N")

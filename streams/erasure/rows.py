@@ -12,6 +12,7 @@ from typing import Final
 
 from streams.erasure.personal import PERSONAL
 from streams.store.client import Client
+from streams.store.cluster import everywhere, stored, stored_name
 
 _AT_ONCE: Final = 500
 """Lead ids of one statement: they travel in its address."""
@@ -24,7 +25,8 @@ def forget(client: Client, leads: Iterable[str]) -> None:
     for start in range(0, len(ids), _AT_ONCE):
         for table, rule in PERSONAL.items():
             client.command(
-                f"ALTER TABLE {table} DELETE WHERE {rule.lead} IN {{ids:Array(String)}} AND NOT ({rule.stays})",
+                f"ALTER TABLE {stored(client, table)} DELETE WHERE {rule.lead} IN {{ids:Array(String)}}"
+                f" AND NOT ({rule.stays})",
                 parameters={"ids": ids[start : start + _AT_ONCE]},
             )
 
@@ -53,13 +55,25 @@ def _erased(client: Client, leads: Sequence[str]) -> list[str]:
     return found
 
 
+def stuck(client: Client) -> dict[str, str]:
+    """Table -> why its rows cannot be deleted."""
+    names = {stored_name(client, table): table for table in PERSONAL}
+    answer = client.query(
+        f"SELECT table, any(latest_fail_reason) FROM {everywhere(client, 'system.mutations')}"  # noqa: S608
+        " WHERE database = currentDatabase() AND table IN {tables:Array(String)} AND NOT is_done"
+        " AND latest_fail_reason != '' GROUP BY table",
+        parameters={"tables": sorted(names)},
+    )
+    return {names[table]: reason for table, reason in answer.result_rows}
+
+
 def left(client: Client) -> dict[str, dict[str, int]]:
-    """Erased lead -> table -> personal rows that are still there. A lead without any does not appear."""
+    """Erased lead -> table -> personal rows that are still there, on whatever replica. A lead without any does not appear."""
     counts: dict[str, dict[str, int]] = {}
     for table, rule in PERSONAL.items():
         answer = client.query(
-            f"SELECT {rule.lead}, count() FROM {table} WHERE NOT ({rule.stays}) "  # noqa: S608
-            f"AND {rule.lead} IN ({_ERASED}) GROUP BY {rule.lead}"
+            f"SELECT {rule.lead}, count() FROM {everywhere(client, table)} WHERE NOT ({rule.stays}) "  # noqa: S608
+            f"AND {rule.lead} GLOBAL IN ({_ERASED}) GROUP BY {rule.lead}"
         )
         for lead, count in answer.result_rows:
             counts.setdefault(lead, {})[table] = count

@@ -36,10 +36,6 @@ _CLOCKS: Final = (
 _ERASED: Final = (
     "SELECT lead_id, entered_at FROM lead_transitions FINAL WHERE to_stage = 'erased' ORDER BY entered_at, lead_id"
 )
-_STUCK: Final = (
-    "SELECT table, any(latest_fail_reason) AS reason FROM system.mutations WHERE database = currentDatabase() "
-    "AND table IN {tables:Array(String)} AND NOT is_done AND latest_fail_reason != '' GROUP BY table"
-)
 
 
 @dataclass(frozen=True)
@@ -129,8 +125,7 @@ def read(settings: Settings) -> Found:
     try:
         requests = plain_rows(client, _CLOCKS)
         erased = {row["lead_id"]: row["entered_at"] for row in plain_rows(client, _ERASED)}
-        stuck = {row["table"]: row["reason"] for row in plain_rows(client, _STUCK, tables=sorted(PERSONAL))}
-        return Found(requests, erased, erasures.left(client), stuck)
+        return Found(requests, erased, erasures.left(client), erasures.stuck(client))
     except ClickHouseError as error:
         raise failure(settings.store_url, error) from None
     finally:

@@ -17,6 +17,7 @@ from processors.rows import LARGEST_GENERATION, Table
 from streams.config import Settings
 from streams.errors import BatonError
 from streams.store.client import INSERT_SETTINGS, Client
+from streams.store.cluster import complete, shard
 from streams.topic_admin import topic_ids
 
 _EMBEDDED: Final = uuid.UUID("6f8bb3a4-2d2c-4a57-9f0e-6f1f9b1f3f11")
@@ -68,9 +69,14 @@ def origins(client: Client, ids: Mapping[str, str]) -> dict[str, Origin]:
 
 
 def held(client: Client, table: Table, origin: Origin) -> dict[int, int]:
-    """Partition -> highest offset that `table` holds of the topic."""
+    """Partition -> highest offset that `table` holds of the topic.
+
+    On a cluster an insert may have reached some shards and not others: what all of them have is held.
+    """
     answer = client.query(
-        "SELECT partition, max(offset) FROM {table:Identifier} WHERE topic_id = {topic_id:String} GROUP BY partition",
+        f"SELECT partition, min(highest) FROM (SELECT partition, {shard(client)} AS node, max(offset) AS highest"  # noqa: S608
+        " FROM {table:Identifier} WHERE topic_id = {topic_id:String} GROUP BY partition, node)"
+        f" GROUP BY partition HAVING count() = {complete(client, table.name)}",
         parameters={"table": table.name, "topic_id": origin.topic_id},
     )
     return dict(answer.result_rows)

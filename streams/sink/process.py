@@ -6,35 +6,20 @@ import gc
 import signal
 from pathlib import Path
 
-import structlog
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
-
 from streams import web
 from streams.config import Settings
-from streams.errors import UnavailableError
 from streams.registry import Registry
 from streams.sink.roller import Roller
 from streams.sink.sink import Sink
+from streams.store.client import patiently
 from streams.store.migrations import Migrator
 from streams.topic_admin import ensure_topics
-
-log = structlog.get_logger(__name__)
-
-_PATIENCE = 60.0
 
 
 def run(settings: Settings, port_file: Path | None) -> None:
     """Until SIGTERM or SIGINT. Raises BatonError where brokers or store are not there, or lack what is needed."""
     ensure_topics(settings)
-    for attempt in Retrying(
-        retry=retry_if_exception_type(UnavailableError),
-        stop=stop_after_delay(_PATIENCE),
-        wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
-        before_sleep=lambda state: log.warning("retrying", cause=str(state.outcome and state.outcome.exception())),
-        reraise=True,
-    ):
-        with attempt:
-            Migrator(settings).require_current()
+    patiently(Migrator(settings).require_current)
     # A batch makes many small objects and no cycles: looking for those as often as by default is time lost.
     gc.freeze()
     gc.set_threshold(200_000, 20, 50)

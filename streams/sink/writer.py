@@ -17,6 +17,7 @@ from streams.sink import origins as topics
 from streams.sink.batch import TABLES
 from streams.sink.direct import Block
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
+from streams.store.cluster import stored_name
 
 MOST_ROWS: Final = 500_000
 """Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
@@ -67,9 +68,10 @@ class Writer:
         answer = self.client.query(
             "SELECT name, toString(uuid) FROM system.tables"
             " WHERE database = currentDatabase() AND name IN {names:Array(String)}",
-            parameters={"names": list(_TABLES)},
+            parameters={"names": [stored_name(self.client, table) for table in _TABLES]},
         )
-        found = dict(answer.result_rows)
+        identities = dict(answer.result_rows)
+        found = {table: uuid for table in _TABLES if (uuid := identities.get(stored_name(self.client, table)))}
         missing = sorted(_TABLES.keys() - found.keys())
         if missing:
             raise BatonError(f"store {self._settings.store_url}: table {missing[0]} is missing: run `baton migrate`")

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import structlog
 from clickhouse_connect import common
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from streams.config import Settings
 from streams.errors import BatonError, ConfigurationError, UnavailableError
+from streams.store import cluster
 from streams.store.addresses import is_loopback
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+START_PATIENCE: Final = 60.0
+"""Seconds that a process waits for the store before it has begun."""
 Client = Any
 """clickhouse_connect's Client; it ships no types."""
 
@@ -44,7 +53,7 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
     host = address.hostname or "127.0.0.1"
     common.set_setting("autogenerate_session_id", False)
     try:
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             interface=address.scheme,
             host=host,
             port=address.port or (8443 if address.scheme == "https" else 8123),
@@ -57,7 +66,10 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
             send_receive_timeout=120,
             client_name="baton",
             query_retries=0,
+            settings=cluster.SETTINGS if settings.store_cluster else None,
         )
+        client.store_cluster = settings.store_cluster
+        return client
     except ClickHouseError as error:
         code = getattr(error, "code", None)
         if code in _AUTHENTICATION:
@@ -69,6 +81,25 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
                 f"store {where} has no database {settings.store_database}: run `baton migrate`, or set BATON_STORE_DATABASE"
             ) from None
         raise failure(where, error) from None
+
+
+def patiently(call: Callable[[], T], patience: float = START_PATIENCE) -> T:
+    """`call`, again and again while the store does not answer, more slowly each time; each time one line says why.
+
+    Raises UnavailableError after `patience` seconds, and whatever else `call` raises at once.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        log.warning("retrying", cause=str(state.outcome.exception()) if state.outcome is not None else None)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(UnavailableError),
+        stop=stop_after_delay(patience),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return retrying(call)
 
 
 def failure(where: str, error: Exception) -> BatonError:

@@ -3,6 +3,9 @@
 ClickHouse has no locks for clients. Making a table is atomic, so whoever makes `migrations_lock` holds it; the holder
 writes into it that it lives, and a lock whose holder has not for a while is taken over. Only one can: the stale table is
 renamed to a name that carries its own identity, and a name can be taken once.
+
+On a cluster the lock is a table that every node has whole. It is made, renamed and dropped ON CLUSTER: all nodes carry that out
+in one order, so all of them have the same holder.
 """
 
 from __future__ import annotations
@@ -20,28 +23,28 @@ from typing import Any, Final
 import structlog
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from streams.errors import BatonError
+from streams.errors import BatonError, ConfigurationError
 from streams.store.client import INSERT_SETTINGS, Client, failure
+from streams.store.cluster import MAKING
+from streams.store.layout import Layout
 
 log = structlog.get_logger(__name__)
 
-_TABLES: Final = (
-    """
+_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS migrations
 (
     number UInt32 COMMENT 'Number of the migration',
     name String COMMENT 'Its name',
     checksum String COMMENT 'SHA-256 of its file',
     applied Bool COMMENT 'False: taken back, or not yet done',
+    done UInt32 COMMENT 'Statements of an unfinished one that are done',
+    failure String COMMENT 'Why it is unfinished',
     changed_at DateTime64(6, 'UTC') DEFAULT now64(6) COMMENT 'When'
 )
 ENGINE = ReplacingMergeTree(changed_at)
 ORDER BY number
 COMMENT 'Which migrations the database has. Read with FINAL'
-""",
-    "ALTER TABLE migrations ADD COLUMN IF NOT EXISTS done UInt32 COMMENT 'Statements of an unfinished one that are done'",
-    "ALTER TABLE migrations ADD COLUMN IF NOT EXISTS failure String COMMENT 'Why it is unfinished'",
-)
+"""
 _LOCK: Final = "migrations_lock"
 _ALREADY_EXISTS: Final = 57
 _UNKNOWN_TABLE: Final = 60
@@ -65,27 +68,33 @@ class Entry:
 
 
 class Ledger:
-    """Of one database. `where`: its address, for errors. Raises BatonError."""
+    """Of one database. `where`: its address, for errors. `cluster`: that it is laid out on. Raises BatonError."""
 
-    def __init__(self, client: Client, where: str) -> None:
+    def __init__(self, client: Client, where: str, cluster: str | None = None) -> None:
         self._client = client
         self._where = where
+        self._layout = Layout(cluster, client.database, [_TABLE]) if cluster else None
+        self._on = self._layout.on if self._layout else ""
         self._held = ""
         """Identity of the lock while it is ours."""
 
     def make(self) -> None:
-        for sql in _TABLES:
-            self._run(lambda sql=sql: self._client.command(sql))  # type: ignore[misc]
+        for sql in [_TABLE] if self._layout is None else self._layout.render(_TABLE):
+            self._command(sql)
 
     def entries(self) -> dict[int, Entry]:
-        """By number; empty where there is no ledger yet."""
-        if not self._query("EXISTS TABLE migrations")[0][0]:
+        """By number; empty where there is no ledger yet. Raises ConfigurationError where the database has the other layout."""
+        made = self._query(
+            "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'migrations'"
+        )
+        if not made:
             return {}
-        columns = {name for (name,) in self._query(
-            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'migrations'"
-        )}  # fmt: skip
-        more = "done, failure" if "done" in columns else "0, ''"
-        rows = self._query(f"SELECT number, name, checksum, applied, {more} FROM migrations FINAL")  # noqa: S608
+        if (made[0][0] == "Distributed") != (self._layout is not None):
+            laid_out = "one node: unset" if self._layout else "a cluster: set"
+            raise ConfigurationError(
+                f"store {self._where}, database {self._client.database}, is laid out for {laid_out} BATON_STORE_CLUSTER"
+            )
+        rows = self._query("SELECT number, name, checksum, applied, done, failure FROM migrations FINAL")
         return {row[0]: Entry(*row) for row in rows}
 
     def write(self, entry: Entry) -> None:
@@ -95,6 +104,9 @@ class Ledger:
 
     def _query(self, sql: str, **parameters: Any) -> list[Any]:
         return self._run(lambda: self._client.query(sql, parameters=parameters).result_rows)  # type: ignore[no-any-return]
+
+    def _command(self, sql: str) -> None:
+        self._run(lambda: self._client.command(sql, settings=MAKING))
 
     def _run(self, call: Callable[[], Any]) -> Any:
         try:
@@ -135,10 +147,12 @@ class Ledger:
 
     def _take(self) -> bool:
         holder = f"{socket.gethostname()}, process {os.getpid()}".replace("'", "").replace("\\", "")
+        engine = "MergeTree" if self._layout is None else self._layout.on_every_node("MergeTree")
         try:
             self._client.command(
-                f"CREATE TABLE {_LOCK} (at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY at "
-                f"COMMENT '{holder}'"
+                f"CREATE TABLE {_LOCK}{self._on} (at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = {engine} ORDER BY at "
+                f"COMMENT '{holder}'",
+                settings=MAKING,
             )
         except ClickHouseError as error:
             if getattr(error, "code", None) == _ALREADY_EXISTS:
@@ -189,7 +203,7 @@ class Ledger:
     def _take_away(self, holder: str, silent: float, identity: str) -> None:
         log.warning("the lock of a migration that died is taken over", holder=holder, silent_seconds=round(silent))
         try:
-            self._client.command(f"RENAME TABLE {_LOCK} TO `{_LOCK}_of_{identity}`")
+            self._client.command(f"RENAME TABLE {_LOCK} TO `{_LOCK}_of_{identity}`{self._on}", settings=MAKING)
         except ClickHouseError as error:
             if getattr(error, "code", None) not in (_ALREADY_EXISTS, _UNKNOWN_TABLE):
                 raise failure(self._where, error) from error
@@ -201,4 +215,4 @@ class Ledger:
         )
         ours = (_LOCK,) if self._holder()[2] == self._held else ()
         for name in (*(name for (name,) in gone), *ours):
-            self._run(lambda name=name: self._client.command(f"DROP TABLE IF EXISTS `{name}` SYNC"))  # type: ignore[misc]
+            self._command(f"DROP TABLE IF EXISTS `{name}`{self._on} SYNC")

@@ -3,14 +3,15 @@
 Files: deploy/clickhouse/migrations/NNNN_name.up.sql and .down.sql. A file is applied statement by statement, and the ledger
 keeps how far it came; each statement can run again. One that failed half way is resumed after its last good statement or,
 if it was edited since, from its first. One that was applied and then edited is refused. Whoever changes anything holds the
-ledger's lock, so any number may start at once.
+ledger's lock, so any number may start at once. On a cluster (the setting store_cluster) layout.py makes another form of the
+same files.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.resources import files
@@ -23,6 +24,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from streams.config import Settings
 from streams.errors import BatonError, ConfigurationError, UnavailableError
 from streams.store.client import Client, connect, failure
+from streams.store.cluster import MAKING
+from streams.store.layout import Layout
 from streams.store.ledger import Entry, Ledger
 
 log = structlog.get_logger(__name__)
@@ -94,6 +97,15 @@ def statements(text: str) -> list[str]:
     return [part.strip() for part in _END.split(text) if re.sub(r"--[^\n]*", "", part).strip()]
 
 
+def layout_of(settings: Settings, migrations: Sequence[Migration] | None = None) -> Layout | None:
+    """None: one node, where files are run as they are. `migrations`: others, for tests."""
+    if settings.store_cluster is None:
+        return None
+    known = available() if migrations is None else migrations
+    made = (statement for migration in known for statement in statements(migration.up))
+    return Layout(settings.store_cluster, settings.store_database, made)
+
+
 class Migrator:
     """Works on the settings' store and database. Raises BatonError (UnavailableError where nothing answers)."""
 
@@ -109,26 +121,40 @@ class Migrator:
         self._migrations = list(available() if migrations is None else migrations)
         self._patience = lock_patience
         self._stale_after = lock_stale_after
+        self._layout = layout_of(settings, self._migrations)
+
+    def up_statements(self, migration: Migration) -> list[str]:
+        """As they are run, in this store's layout. Raises LayoutError."""
+        return self._laid_out(migration.up)
+
+    def _laid_out(self, text: str) -> list[str]:
+        plain = statements(text)
+        if self._layout is None:
+            return plain
+        return [rendered for statement in plain for rendered in self._layout.render(statement)]
 
     @contextmanager
     def _connected(self, *, create: bool = False) -> Iterator[tuple[Client, Ledger]]:
         if create:
             outside = connect(self._settings, database="default")
             try:
+                where = "" if self._layout is None else self._layout.on
                 self._run(
-                    outside, f"CREATE DATABASE IF NOT EXISTS `{self._settings.store_database}`", "create database"
+                    outside,
+                    f"CREATE DATABASE IF NOT EXISTS `{self._settings.store_database}`{where}",
+                    "create database",
                 )
             finally:
                 outside.close()
         client = connect(self._settings)
         try:
-            yield client, Ledger(client, self._settings.store_url)
+            yield client, Ledger(client, self._settings.store_url, self._settings.store_cluster)
         finally:
             client.close()
 
     def _run(self, client: Client, sql: str, what: str) -> None:
         try:
-            client.command(sql)
+            client.command(sql, settings=MAKING)
         except ClickHouseError as error:
             cause = failure(self._settings.store_url, error)
             raise type(cause)(f"{what}: {cause}") from error
@@ -145,7 +171,7 @@ class Migrator:
             applied = entry is not None and entry.applied
             stopped = ""
             if entry is not None and entry.unfinished:
-                stopped = f"unfinished, {entry.done} of {len(statements(migration.up))} statements done"
+                stopped = f"unfinished, {entry.done} of {len(self.up_statements(migration))} statements done"
                 stopped += f": {entry.failure}" if entry.failure else ""
             changed = applied and entry is not None and entry.checksum != migration.checksum
             found.append(Standing(migration, applied, changed, stopped))
@@ -190,7 +216,7 @@ class Migrator:
             migration.number, migration.name, migration.checksum, applied=False, failure="",
             done=before.done if resumed and before is not None else 0,
         )  # fmt: skip
-        parts = statements(migration.up)
+        parts = self.up_statements(migration)
         for number, statement in enumerate(parts[entry.done :], entry.done + 1):
             ledger.require_lock()
             try:
@@ -198,7 +224,8 @@ class Migrator:
             except UnavailableError:
                 raise  # the ledger cannot be written either; it says how far this came
             except BatonError as error:
-                ledger.write(replace(entry, failure=str(error)))
+                with suppress(BatonError):  # what went wrong counts, also where it keeps the ledger from being written
+                    ledger.write(replace(entry, failure=str(error)))
                 raise
             entry = replace(entry, done=number)
             ledger.write(entry)
@@ -229,10 +256,18 @@ class Migrator:
                 continue
             if migration.down is None:
                 raise BatonError(f"migration {migration.label} cannot be undone: restore a backup instead")
-            for number, statement in enumerate(statements(migration.down), 1):
+            # From here on it is not what it was: `up` makes all of it anew, `down` goes on.
+            begun = replace(entry, applied=False, done=0, failure="it was being taken back")
+            ledger.write(begun)
+            for number, statement in enumerate(self._laid_out(migration.down), 1):
                 ledger.require_lock()
-                self._run(client, statement, f"taking back migration {migration.label}, statement {number}")
-            ledger.write(replace(entry, applied=False, done=0, failure=""))
+                try:
+                    self._run(client, statement, f"taking back migration {migration.label}, statement {number}")
+                except BatonError as error:
+                    with suppress(BatonError):
+                        ledger.write(replace(begun, failure=str(error)))
+                    raise
+            ledger.write(replace(begun, failure=""))
             log.info("migration undone", migration=migration.label)
             undone.append(migration)
         return undone

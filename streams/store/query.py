@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from streams.config import Settings
 from streams.errors import InputError
-from streams.store.client import connect, failure
+from streams.store.client import connect, failure, patiently
 from streams.store.ownership import serving
 
 
@@ -45,9 +45,9 @@ def reachable(store: str, settings: Settings) -> Iterator[Settings]:
         )
 
 
-def run(sql: str, settings: Settings, form: str) -> Iterator[bytes]:
-    """The answer in ClickHouse's format `form`, as it comes. Raises BatonError."""
-    client = connect(settings)
+def run(sql: str, settings: Settings, form: str, wait: float = 0) -> Iterator[bytes]:
+    """The answer in ClickHouse's format `form`, as it comes. `wait`: seconds for the store to answer. Raises BatonError."""
+    client = patiently(lambda: connect(settings), wait)
     try:
         with client.raw_stream(sql, fmt=form) as stream:
             yield from iter(lambda: stream.read(1 << 16), b"")

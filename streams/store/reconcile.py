@@ -6,6 +6,7 @@ import secrets
 from typing import Final
 
 from streams.store.client import Client
+from streams.store.cluster import everywhere, shard, stored_name
 from streams.store.rolling import CHANGED, ROLLING, Rolling, Share, Store
 from streams.store.rollup import TABLES
 
@@ -26,17 +27,21 @@ class Reconciliation:
 
         What was inserted last is all that can be: an insert that failed was repeated, and marks what it finds stored.
         """
+        # On a cluster each shard has its own part of an insert, and may have lost its own marks.
+        place = shard(self._store.client)
         known = {
-            (table, topic_id, partition): offset
-            for table, topic_id, partition, offset in self._store.rows(
-                "SELECT told_in, topic_id, partition, max(offset) FROM changed_leads GROUP BY told_in, topic_id, partition"
+            (table, node, topic_id, partition): offset
+            for table, node, topic_id, partition, offset in self._store.rows(
+                f"SELECT told_in, {place} AS node, topic_id, partition, max(offset) FROM changed_leads"  # noqa: S608
+                " GROUP BY told_in, node, topic_id, partition"
             )
         }
         for table in MARKED:
-            for topic_id, partition, offset in self._store.rows(
-                f"SELECT topic_id, partition, max(offset) FROM {table} GROUP BY topic_id, partition"  # noqa: S608
+            for node, topic_id, partition, offset in self._store.rows(
+                f"SELECT {place} AS node, topic_id, partition, max(offset) FROM {table}"  # noqa: S608
+                " GROUP BY node, topic_id, partition"
             ):
-                marked = known.get((table, topic_id, partition), offset - _MOST_OF_AN_INSERT)
+                marked = known.get((table, node, topic_id, partition), offset - _MOST_OF_AN_INSERT)
                 if marked >= offset:
                     continue
                 self._store.command(
@@ -58,19 +63,21 @@ class Reconciliation:
 
     def drop_old(self) -> None:
         """Marks of a day ago and more that are rolled up, and what was left by rollups that were broken off."""
-        for table, number in self._store.rows(
-            "SELECT DISTINCT table, partition FROM system.parts WHERE database = currentDatabase() AND active"
-            " AND table IN {tables:Array(String)} AND modification_time + toIntervalHour({kept:UInt32}) < now()",
-            tables=list(ROLLING),
-            kept=_KEPT_HOURS,
-        ):
-            self._store.command(f"ALTER TABLE {table} DROP PARTITION {int(number)}")
+        client = self._store.client
+        for table in ROLLING:
+            for (number,) in self._store.rows(
+                f"SELECT DISTINCT partition FROM {everywhere(client, 'system.parts')} WHERE database = currentDatabase()"  # noqa: S608
+                " AND active AND table = {table:String} AND modification_time + toIntervalHour({kept:UInt32}) < now()",
+                table=stored_name(client, table),
+                kept=_KEPT_HOURS,
+            ):
+                self._store.drop_partition(table, str(int(number)))
         for (hour,) in self._store.rows(
             "SELECT toString(toStartOfHour(changed_at)) FROM changed_leads GROUP BY toStartOfHour(changed_at)"
             " HAVING max(changed_at) < least(({cut}), now64(3) - toIntervalHour({kept:UInt32}))",
             kept=_KEPT_HOURS,
         ):
-            self._store.command(f"ALTER TABLE changed_leads DROP PARTITION '{hour}'")
+            self._store.drop_partition("changed_leads", f"'{hour}'")
 
     def drift(self, leads: int = 1000) -> dict[str, int]:
         """Table -> rows in which it and what it is made of differ, of so many leads from a random one on.

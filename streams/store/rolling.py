@@ -10,6 +10,7 @@ from typing import Any, Final
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.store.client import INSERT_SETTINGS, Client, failure
+from streams.store.cluster import stored
 
 ROLLING: Final = ("rolling", "rolling_facts")
 """What is known of shares under way, a partition each."""
@@ -40,11 +41,11 @@ class Store:
     """What is asked of a store, its refusals as BatonError."""
 
     def __init__(self, client: Client, store_url: str) -> None:
-        self._client = client
+        self.client = client
         self._store_url = store_url
 
     def rows(self, sql: str, **parameters: Any) -> list[Any]:
-        return list(self._answered(lambda: self._client.query(_cut(sql), parameters=parameters)).result_rows)
+        return list(self._answered(lambda: self.client.query(_cut(sql), parameters=parameters)).result_rows)
 
     def one(self, sql: str, **parameters: Any) -> Any:
         return self.rows(sql, **parameters)[0][0]
@@ -53,7 +54,11 @@ class Store:
         settings: dict[str, Any] = dict(_ONE_BLOCK)
         if token:
             settings["insert_deduplication_token"] = "rollup-" + sha256(token.encode()).hexdigest()
-        self._answered(lambda: self._client.command(_cut(sql), parameters=parameters or {}, settings=settings))
+        self._answered(lambda: self.client.command(_cut(sql), parameters=parameters or {}, settings=settings))
+
+    def drop_partition(self, table: str, partition: str) -> None:
+        """`partition`: an SQL literal."""
+        self.command(f"ALTER TABLE {stored(self.client, table)} DROP PARTITION {partition}")
 
     def _answered(self, call: Callable[[], Any]) -> Any:
         try:
@@ -94,7 +99,7 @@ class Rolling:
 
     def __exit__(self, *_: object) -> None:
         for table in ROLLING:
-            self._store.command(f"ALTER TABLE {table} DROP PARTITION {self._share.number}")
+            self._store.drop_partition(table, str(self._share.number))
 
     def _insert(self, select: str) -> None:
         self._store.command(

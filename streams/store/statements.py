@@ -1,4 +1,5 @@
-"""Just enough of ClickHouse's lexical grammar to split an INSERT from its data and to find a FORMAT clause. No I/O.
+"""Just enough of ClickHouse's lexical grammar to split an INSERT from its data, to find a FORMAT clause, and to lay out our own
+migrations for a cluster (layout.py). No I/O.
 
 What a statement may do is never judged here but by the engine's own parser (guard.py): a lexer can be fooled.
 """
@@ -40,7 +41,7 @@ def is_insert(text: bytes) -> bool:
     return _INSERT.match(text) is not None
 
 
-def _tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
+def tokens(text: bytes) -> Iterator[tuple[str, bytes, int, int]]:
     """(kind, text, start, end) of what is neither space nor comment."""
     for match in _TOKEN.finditer(text):
         kind = next(name for name in ("space", "quoted", "word", "other") if match[name] is not None)
@@ -56,7 +57,7 @@ def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
     depth = 0
     naming = False
     last_word = b""
-    for kind, written, start, end in _tokens(text):
+    for kind, written, start, end in tokens(text):
         token = written.upper()
         if token == b"(":
             depth += 1
@@ -90,7 +91,7 @@ def split_insert(text: bytes, *, complete: bool) -> InsertHead | None:
 
 def output_format(text: str) -> str | None:
     """The name in a trailing FORMAT clause; None where there is none. For headers: the engine reads the clause itself."""
-    words = [token for kind, token, _, _ in _tokens(text.encode()) if kind == "word"]
+    words = [token for kind, token, _, _ in tokens(text.encode()) if kind == "word"]
     for place in range(len(words) - 2, -1, -1):
         if words[place].upper() == b"FORMAT":
             return words[place + 1].decode()

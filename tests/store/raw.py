@@ -44,3 +44,11 @@ def send(
         return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
     finally:
         connection.close()
+
+
+def parses(url: str, sql: str) -> bool:
+    """By ClickHouse's own parser, whether or not the engine could carry it out."""
+    quoted = sql.replace("\\", "\\\\").replace("'", "\\'")
+    reply = send(url, body=f"SELECT formatQuery('{quoted}')".encode())
+    assert reply.code in (0, 62), reply.text
+    return reply.status == 200

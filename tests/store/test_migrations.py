@@ -114,6 +114,20 @@ def test_an_unfinished_one_can_be_taken_back(store: Settings, client: Client) ->
     assert migrator.status()[-1].state == "missing"
 
 
+def test_one_that_was_taken_back_half_way_is_told_and_made_whole_again(store: Settings, client: Client) -> None:
+    known = [*available(), SECOND]
+    Migrator(store, known).up()
+    stuck = replace(SECOND, down="DROP TABLE IF EXISTS third;\nDROP TABLE elsewhere;\nDROP TABLE IF EXISTS second;\n")
+    with pytest.raises(BatonError, match=r"taking back migration 000\d_second, statement 2: .*elsewhere"):
+        Migrator(store, [*available(), stuck]).down(len(available()))
+    standing = Migrator(store, known).status()[-1]
+    assert not standing.applied
+    assert "taking back" in standing.state
+    assert [item.name for item in Migrator(store, known).up()] == ["second"]
+    assert {"second", "third"} <= tables(client)
+    assert Migrator(store, known).status()[-1].state == "applied"
+
+
 def test_ten_at_once(store: Settings, client: Client) -> None:
     """Each statement runs once, and one of the ten says that it did it."""
     counting = replace(
@@ -133,7 +147,7 @@ def test_ten_at_once(store: Settings, client: Client) -> None:
     assert not any(name.startswith("migrations_lock") for name in tables(client))
 
 
-def test_processes_in_a_database_that_is_not_there(embedded_store_url: str) -> None:
+def test_ten_processes_in_a_database_that_is_not_there(embedded_store_url: str) -> None:
     settings = fresh(embedded_store_url)
     command = [
         sys.executable, "-m", "streams", "migrate", "up",
@@ -142,10 +156,12 @@ def test_processes_in_a_database_that_is_not_there(embedded_store_url: str) -> N
     dry = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=60, check=True).stdout
     assert dry.startswith("-- 0001_lifecycle\n\n")
     assert f"-- {len(available())} to apply" in dry
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(4)]
-    said = [(process.communicate(timeout=120)[0], process.returncode) for process in running]
+    running = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(10)
+    ]
+    said = [(process.communicate(timeout=240)[0], process.returncode) for process in running]
     try:
-        assert [code for _, code in said] == [0] * 4, said
+        assert [code for _, code in said] == [0] * 10, said
         assert sum("applied 0001_lifecycle" in text for text, _ in said) == 1
         assert all(standing.applied for standing in Migrator(settings).status())
     finally:

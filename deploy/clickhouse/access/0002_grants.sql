@@ -15,7 +15,7 @@ GRANT SELECT ON response_times TO baton_bi_person;
 GRANT SELECT ON opportunities TO baton_bi_person;
 GRANT SELECT ON touches TO baton_bi_person;
 
--- The sink inserts and asks where it stands; `baton migrate` makes tables and views, and may not read them.
+-- The sink inserts and asks where it stands.
 GRANT SELECT, INSERT ON lead_transitions TO baton_sink;
 GRANT SELECT, INSERT ON sla_instances TO baton_sink;
 GRANT SELECT, INSERT ON leads TO baton_sink;
@@ -35,6 +35,9 @@ GRANT SELECT, INSERT ON rolling_facts TO baton_sink;
 GRANT ALTER DELETE ON changed_leads TO baton_sink;
 GRANT ALTER DELETE ON rolling TO baton_sink;
 GRANT ALTER DELETE ON rolling_facts TO baton_sink;
+-- And takes the rows of erased leads out.
+GRANT ALTER DELETE ON leads TO baton_sink;
+GRANT ALTER DELETE ON counted_journeys TO baton_sink;
 GRANT SELECT, INSERT ON counted_merges TO baton_sink;
 GRANT SELECT, INSERT ON counted_journeys TO baton_sink;
 GRANT SELECT, INSERT ON counted_clocks TO baton_sink;
@@ -47,6 +50,8 @@ GRANT SELECT, INSERT ON counted_known TO baton_sink;
 GRANT SELECT, INSERT ON counted_mqls TO baton_sink;
 GRANT SELECT, INSERT ON counted_moves TO baton_sink;
 GRANT SELECT, INSERT ON counted_shows TO baton_sink;
-GRANT SELECT(database, name, uuid) ON system.tables TO baton_sink;
+GRANT SELECT(database, engine, name, uuid) ON system.tables TO baton_sink;
+GRANT SELECT(active, database, modification_time, partition, table) ON system.parts TO baton_sink;
+-- Who makes a view or keeps the ledger needs the right to read what is read there.
 GRANT CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, INSERT, SELECT, TRUNCATE, OPTIMIZE ON * TO baton_migrations;
 GRANT CREATE DATABASE ON * TO baton_migrations;
