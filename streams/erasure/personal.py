@@ -102,8 +102,8 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "counted_journeys": {
         Kind.PROFILE: "cycle is_current source campaign team lead_team lead_stage reached inquiry_at mql_at sal_at sql_at "
         "opportunity_at won_at lost_at entered mql_after_inquiry won_after_inquiry sal_after_mql "
-        "opportunity_after_mql won_after_mql sql_after_sal opportunity_after_sql won_after_opportunity is_raised routing_ms routing_bucket rep_ms rep_bucket since_ms "
-        "since_bucket",
+        "opportunity_after_mql won_after_mql sql_after_sal opportunity_after_sql won_after_opportunity is_raised "
+        "routing_ms routing_bucket rep_ms rep_bucket since_ms since_bucket",
         Kind.PSEUDONYM: "lead_id",
         Kind.RECORD: "sign",
     },
