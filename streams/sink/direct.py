@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from processors import rows
 from processors.rows import Table
+from processors.vocabulary import NEVER
 from schemas.catalog import CATALOG
 from schemas.wire import HEADER, RESERVED, Decoder, WireError
 from schemas.writers import judge
@@ -27,11 +28,12 @@ from streams.topics import SLA_EVENTS, TRANSITIONS
 
 Taken = tuple[Partition, Sequence[Message]]
 
-_DELETED: Final = {
-    TRANSITIONS: ("LeadTransition", rows.TRANSITIONS, ("retracted",)),
-    SLA_EVENTS: ("SlaEvent", rows.INSTANCES, ("retracted", "moved")),
+_STATED: Final = {
+    TRANSITIONS: ("LeadTransition", rows.TRANSITIONS, ("retracted",), None),
+    SLA_EVENTS: ("SlaEvent", rows.INSTANCES, ("retracted", "moved"), rows.SLA_EVENTS),
 }
-"""Bare topic -> the record on it, its table, and the kinds (third field) that take a row away."""
+"""Bare topic -> the record on it, the table of what holds, the kinds (third field) that take a row away there, and the table of
+all that was told."""
 _FORMS: Final = (
     ("topic_id", "string"),
     ("partition", "int"),
@@ -89,15 +91,16 @@ def _sendable(kind: Any) -> Any:
 class _Shape:
     """How the records of one topic become a block."""
 
-    def __init__(self, record: str, table: Table, deleted: Iterable[str]) -> None:
+    def __init__(self, record: str, holding: Table, deleted: Iterable[str], trail: Table | None) -> None:
         contract = CATALOG[record]
         fields = contract.schema["fields"]
         self.record = record
-        self.table = table.name
-        self.columns = table.columns
+        self.holding = holding.name
+        self.trail = None if trail is None else trail.name
+        self.columns = {table.name: table.columns for table in (holding, trail) if table is not None}
         identity, lead, kind = (field["type"] for field in fields[:3])
         self.plain = (
-            {*table.columns} - {*PLACE} <= {field["name"] for field in fields}
+            all({*columns} - {*PLACE} <= {field["name"] for field in fields} for columns in self.columns.values())
             and not {*PLACE} & {field["name"] for field in fields}
             and identity == lead == "string"
             and isinstance(kind, dict)
@@ -120,10 +123,10 @@ class _Shape:
             )
         )  # fmt: skip
 
-    def block(self, bodies: Sequence[bytes]) -> Block:
+    def block(self, table: str, bodies: Sequence[bytes]) -> Block:
         body = b"".join(bodies)
         data = b"".join((self.head, _long(len(bodies)), _long(len(body)), body, _SYNC))
-        return Block(self.table, self.columns, len(bodies), data)
+        return Block(table, self.columns[table], len(bodies), data)
 
 
 class Direct:
@@ -132,15 +135,16 @@ class Direct:
     def __init__(self, schemas: Schemas, most_rows: int) -> None:
         self._schemas = schemas
         self._most = most_rows
-        self._shapes = {topic: shape for topic, given in _DELETED.items() if (shape := _Shape(*given)).plain}
+        self._shapes = {topic: shape for topic, given in _STATED.items() if (shape := _Shape(*given)).plain}
         self._records: dict[bytes, str] = {}
         """Header of a value -> the record, where its schema is ours to the letter."""
         self._judged: set[bytes] = set()
         self._decoder = Decoder()
 
-    def split(self, taken: Iterable[Taken]) -> tuple[list[tuple[Block, list[Taken]]], list[Taken]]:
-        """(blocks, each with what it was made of; what has to be read)."""
-        bodies: dict[str, list[bytes]] = {}
+    def split(self, taken: Iterable[Taken]) -> tuple[list[tuple[list[Block], list[Taken]]], list[Taken]]:
+        """(by topic its blocks and what they were made of; what has to be read). All that was told comes first: what the store
+        cannot read is in that block, if in any."""
+        bodies: dict[str, dict[str, list[bytes]]] = {}
         origins: dict[str, list[Taken]] = {}
         rest: list[Taken] = []
         for partition, messages in taken:
@@ -148,15 +152,19 @@ class Direct:
             found = None if shape is None else self._bodies(shape, partition, messages)
             if found is None:
                 rest.append((partition, messages))
-            else:
-                bodies.setdefault(partition.topic, []).extend(found)
-                origins.setdefault(partition.topic, []).append((partition, messages))
+                continue
+            for table, of_table in found.items():
+                bodies.setdefault(partition.topic, {}).setdefault(table, []).extend(of_table)
+            origins.setdefault(partition.topic, []).append((partition, messages))
         blocks = []
-        for topic, all_bodies in bodies.items():
-            if len(all_bodies) > self._most:  # more than one insert: simpler to read, and rare
+        for topic, by_table in bodies.items():
+            if max(map(len, by_table.values())) > self._most:  # more than one insert: simpler to read, and rare
                 rest += origins[topic]
-            elif all_bodies:
-                blocks.append((self._shapes[topic].block(all_bodies), origins[topic]))
+                continue
+            shape = self._shapes[topic]
+            made = [shape.block(table, of_table) for table, of_table in by_table.items() if of_table]
+            if made:
+                blocks.append((made, origins[topic]))
         return blocks, rest
 
     def _is_ours(self, header: bytes, record: str) -> bool:
@@ -175,10 +183,15 @@ class Direct:
                 self._records[header] = writer.contract.name
         return self._records.get(header) == record
 
-    def _bodies(self, shape: _Shape, partition: Partition, messages: Sequence[Message]) -> list[bytes] | None:
-        """One body for each row, the newest of those under one id, in the order of offsets; None: has to be read."""
+    def _bodies(
+        self, shape: _Shape, partition: Partition, messages: Sequence[Message]
+    ) -> dict[str, list[bytes]] | None:
+        """By table, one body for each row in the order of offsets: all that was told, and of what holds the newest under each
+        id. None: has to be read."""
         origin = partition.origin
-        after = partition.held.get(shape.table, -1)
+        after = partition.held.get(shape.holding, -1)
+        told_after = NEVER if shape.trail is None else partition.held.get(shape.trail, -1)
+        told: list[bytes] = []
         before = _bytes(origin.topic_id.encode()) + _long(partition.number)
         generation = rows.At(origin.topic_id, origin.generation, 0, 0).version
         newest: dict[bytes, bytes] = {}
@@ -190,7 +203,7 @@ class Direct:
         for message in messages:
             value = message.value()
             offset = message.offset()
-            if value is None or offset <= after:
+            if value is None or (offset <= after and offset <= told_after):
                 continue
             last = value
             if value[:5] != header:
@@ -212,14 +225,21 @@ class Direct:
                 group = offset // _GROUP
                 offset_rest, version_rest = _varint(group), _varint((generation | offset) // _GROUP)
             lowest = _LOWEST[offset % _GROUP]
-            deleted = b"\2" if kind in shape.deleted else b"\0"
-            identity = value[5:at]  # and the lead: the sort key of both tables
+            stated = b"".join((before, lowest, offset_rest, lowest, version_rest, b"\0", value[5:]))
+            if offset > told_after:
+                told.append(stated)
+            if offset <= after:
+                continue
+            identity = value[5:at]  # and the lead: the sort key of what holds
             newest.pop(identity, None)  # so that the newest stands at its own place in the order
-            newest[identity] = b"".join((before, lowest, offset_rest, lowest, version_rest, deleted, value[5:]))
+            if kind in shape.deleted:
+                stated = b"".join((before, lowest, offset_rest, lowest, version_rest, b"\2", value[5:]))
+            newest[identity] = stated
         if last is not None:
             # Bytes too many in a body shift all that follows, and the store fails on that; but for the last one.
             try:
                 self._decoder.decode(last)
             except WireError:
                 return None
-        return list(newest.values())
+        holding = {shape.holding: list(newest.values())}
+        return holding if shape.trail is None else {shape.trail: told, **holding}

@@ -135,9 +135,13 @@ class Flight:
         blocks, rest = self._until_done("schemas", lambda: self._direct.split(self._taken))
         # What came with the batch must not be older than what the store was asked about.
         self._until_done("tables", self._require_tables)
-        for block, taken in blocks:
-            if not self._straight(block):
-                rest += taken
+        for of_topic, taken in blocks:
+            for block in of_topic:
+                if not self._straight(block):
+                    rest += taken
+                    break
+                for partition, messages in taken:  # should a later block be refused, this one is not made again
+                    partition.held[block.table] = max(partition.held.get(block.table, -1), messages[-1].offset())
         if rest:
             self._slowly(rest)
         self.doubtful = self._changed(self._until_done("tables", self._writer.tables))

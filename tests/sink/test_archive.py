@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
 from streams.config import Settings
+from streams.sink.sink import Sink
 from streams.store.client import Client
 from streams.store.rollup import Rollups
 from streams.topics import END_OF_INPUT_KEY
-from tests.sink.support import START, Worker, caught_up, complete, letter, rows, running
+from tests.sink.support import DAY, START, Schemas, Worker, caught_up, complete, letter, rows, running
 
 AGREEMENT = """
 version: "1"
@@ -73,6 +75,36 @@ def test_every_record_is_kept_once_and_nothing_personal(settings: Settings, work
     assert "ann@x" not in everything
     assert "Bob" not in everything
     assert rows(client, "SELECT said.outcome, said.channel FROM events WHERE event_id = '2'") == [("connected", "call")]
+
+
+def test_a_batch_over_many_years_is_one_part(settings: Settings, worker: Worker, client: Client) -> None:
+    """All of it is there or nothing: the sink goes on after the highest offset, below which nothing may be missing."""
+    for number in range(120):
+        touch = event("TouchRecorded", "ann", str(number), channel="call", direction="outbound", origin="sales", actor="human",
+                      outcome="connected")  # fmt: skip
+        worker.archive("touches", "TouchRecorded", touch, received_at=START - number * 365 * DAY // 4)
+    worker.done()
+    client.command("SYSTEM STOP MERGES events")
+    inserts = 0
+
+    def make(given: Settings, schemas: Schemas) -> Sink:
+        sink = Sink(given, schemas)
+        insert = sink._writer.insert
+
+        def counting(table: str, *args: Any) -> None:
+            nonlocal inserts
+            inserts += table == "events"
+            insert(table, *args)
+
+        sink._writer.insert = counting  # type: ignore[method-assign, assignment]
+        return sink
+
+    with running(settings, make) as sink:
+        caught_up(sink, worker)
+    sql = (
+        "SELECT count(), sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'events'"
+    )
+    assert rows(client, sql) == [(inserts, 120)]
 
 
 def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -> None:
