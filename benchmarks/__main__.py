@@ -148,7 +148,10 @@ def main() -> None:
             figures.append(lanes(settings, options.events, folder))
             figures.append(idiomatic(settings, options.events, folder, options.idiomatic_seconds))
             with Supervisor(folder / "run") as supervisor:
-                sunk = sink_bench.compare(settings, supervisor, folder)
+                sunk = [
+                    sink_bench.compare(settings, supervisor, folder, interval)
+                    for interval in (0.0, settings.rollup_interval)
+                ]
         finally:
             registry.stop()
             kafka.stop()
@@ -161,11 +164,12 @@ def main() -> None:
     console.print(table)
     console.print(f"lanes / idiomatic: {figures[0].per_second / figures[1].per_second:.1f} x the throughput, "
                   f"{figures[1].cpu_us / figures[0].cpu_us:.1f} x less CPU an event")  # fmt: skip
-    sink_bench.show(sunk, console)
+    for one in sunk:
+        sink_bench.show(one, console)
     console.print(
         f"{os.cpu_count()} cores shared by all of it; Python {platform.python_version()}; {platform.platform()}"
     )
-    print(json.dumps({"figures": [asdict(figure) for figure in figures], "sink": asdict(sunk)}))
+    print(json.dumps({"figures": [asdict(figure) for figure in figures], "sink": [asdict(one) for one in sunk]}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From the records of the output topics to rows of the store: one record, one row. Pure; may not import I/O.
+"""From the records of the output topics to rows of the store: one record, one row of a table. Pure; may not import I/O.
 
 Tables: deploy/clickhouse/migrations. A row names the record it came from, and its version: of the rows under one key the
 highest version holds, so rows may arrive in any order and any number of times. A retraction is a row marked deleted.
@@ -6,7 +6,7 @@ highest version holds, so rows may arrive in any order and any number of times. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -71,6 +71,7 @@ _LETTER: Final = (
 
 TRANSITIONS: Final = Table("lead_transitions", (*_TRANSITION, *PLACE))
 INSTANCES: Final = Table("sla_instances", (*_INSTANCE, *PLACE))
+SLA_EVENTS: Final = Table("sla_events", (*_INSTANCE, *PLACE))
 LEADS: Final = Table(
     "leads",
     (*_LEAD, "next_deadline", "refusals", "is_test", *(f"cycles.{name}" for name in _JOURNEY), *PLACE),
@@ -102,6 +103,11 @@ def transition(record: Mapping[str, Any], at: At) -> Row:
 def instance(record: Mapping[str, Any], at: At) -> Row:
     """An SlaEvent: each carries the whole instance as it stands."""
     return _instance(record) + place(at, deleted=record["kind"] in ("retracted", "moved"))  # type: ignore[no-any-return]
+
+
+def sla_event(record: Mapping[str, Any], at: At) -> Row:
+    """The same as what was told: a retraction is a row as any other."""
+    return _instance(record) + place(at)  # type: ignore[no-any-return]
 
 
 def _journey(journey: Mapping[str, Any], record: Mapping[str, Any]) -> Row:
@@ -146,11 +152,11 @@ def dead_letter(record: Mapping[str, Any], at: At) -> Row:
     return _letter(record) + place(at)  # type: ignore[no-any-return]
 
 
-BY_RECORD: Final = {
-    "LeadTransition": (TRANSITIONS, transition),
-    "SlaEvent": (INSTANCES, instance),
-    "LeadState": (LEADS, lead),
-    "LanePosition": (LANES, lane),
-    "DeadLetter": (DEAD_LETTERS, dead_letter),
+BY_RECORD: Final[Mapping[str, tuple[tuple[Table, Callable[[Mapping[str, Any], At], Row]], ...]]] = {
+    "LeadTransition": ((TRANSITIONS, transition),),
+    "SlaEvent": ((INSTANCES, instance), (SLA_EVENTS, sla_event)),
+    "LeadState": ((LEADS, lead),),
+    "LanePosition": ((LANES, lane),),
+    "DeadLetter": ((DEAD_LETTERS, dead_letter),),
 }
-"""Record name -> (its table, how it becomes a row)."""
+"""Record name -> its tables, each with how it becomes a row there."""

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     agreement: Path | None = None
     """File or folder of the agreement; absent: what is published on the topic `agreements`, else the built-in one."""
 
-    sink_batch_rows: int = Field(default=50_000, ge=1)
+    sink_batch_rows: int = Field(default=100_000, ge=1)
     sink_interval: float = Field(default=0.5, gt=0)
     rollup_interval: float = Field(default=2.0, ge=0)
     """Seconds from one rollup of the KPI tables to the next; 0: this sink makes none."""

@@ -66,6 +66,14 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.STAFF: "owner team",
         Kind.RECORD: f"agreement_version calendar emitted_at {_PLACE}",
     },
+    "sla_events": {
+        Kind.PSEUDONYM: "instance_id lead_id start_event_id satisfied_by ended_by",
+        Kind.STORY: "kind policy verdict cycle start_source_system start_event_type started_at deadline breached_at "
+        "satisfied_at ended_at end elapsed_ms overrun_ms late_evidence notify rung target_ms budget_ms paused_ms moves grade "
+        "source is_test",
+        Kind.STAFF: "owner team",
+        Kind.RECORD: f"agreement_version calendar emitted_at {_PLACE}",
+    },
     "dead_letters": {
         Kind.PSEUDONYM: "lead_id",
         Kind.STORY: "reason detail",

@@ -55,19 +55,20 @@ class Archive:
         """Of one partition of `topic` (without prefix), in order."""
         unknown = self._learn(messages)
         made = []
+        name = messages[0].topic() if messages else ""
         for message in messages:
             value = message.value()
             if value is None or message.key() == END_OF_INPUT_KEY:
                 continue
-            at = At(origin.topic_id, origin.generation, partition, message.offset())
             try:
                 record_name, record = self._decoder.decode(value)
             except WireError:
                 continue
-            came = Came(message.topic(), message.timestamp()[1], received_at(message))
+            at = At(origin.topic_id, origin.generation, partition, message.offset())
+            came = Came(name, message.timestamp()[1], received_at(message))
             row = self._row(topic, record_name, record, came, at)
             if row is None:
-                log.warning("not archived", topic=came.topic, partition=partition, offset=at.offset, record=record_name)
+                log.warning("not archived", topic=name, partition=partition, offset=at.offset, record=record_name)
             else:
                 made.append(row)
         for number in unknown:

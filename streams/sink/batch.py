@@ -1,7 +1,7 @@
 """From Kafka messages to rows by table. No I/O but the registry's, which is asked for schemas it has not told yet.
 
 Of several statements under one key only the newest is decoded and kept where Kafka's own key tells (lead states), or only
-the newest kept where it takes decoding: the others would be replaced in the store anyway.
+the newest kept where it takes decoding: the others would be replaced in the store anyway. sla_events keeps them all.
 
 A sink reads what workers of its own version or an older one write: upgrade it before them. What it cannot read at all is
 no statement of a worker's; it becomes a row of dead_letters.
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 TABLES: Final[Mapping[str, tuple[Table, ...]]] = {
     TRANSITIONS: (rows.TRANSITIONS,),
-    SLA_EVENTS: (rows.INSTANCES,),
+    SLA_EVENTS: (rows.INSTANCES, rows.SLA_EVENTS),
     STATES: (rows.LEADS, rows.LANES),
     DEAD_LETTERS: (rows.DEAD_LETTERS,),
     **archive.TABLES,
@@ -40,16 +40,20 @@ _EXPECTED: Final = {
     DEAD_LETTERS: {"DeadLetter"},
 }
 _KEY: Final = {
-    # Columns of the table's sorting key, as places in a row.
+    # Columns that tell a table's statements apart, as places in a row: of those under one key the newest holds.
     table.name: tuple(table.columns.index(column) for column in columns)
     for table, columns in (
         (rows.TRANSITIONS, ("lead_id", "transition_id")),
         (rows.INSTANCES, ("lead_id", "instance_id")),
+        (rows.SLA_EVENTS, ("partition", "offset")),
         (rows.LEADS, ("lead_id",)),
         (rows.LANES, ("lane",)),
         (rows.DEAD_LETTERS, ("origin_topic", "origin_partition", "origin_offset", "origin_timestamp")),
     )
 }
+
+
+_OFFSET: Final = rows.PLACE.index("offset") - len(rows.PLACE)
 
 
 class Message(Protocol):
@@ -141,7 +145,7 @@ class Reader:
                 return
             lead_id = key.decode("utf-8", "replace")
             batch.erased.append(lead_id)
-            table, row = rows.LEADS, rows.lead_gone(lead_id, at)
+            self._keep(partition, rows.LEADS, rows.lead_gone(lead_id, at), kept)
         else:
             try:
                 name, record = self._decoder.decode(value)
@@ -153,11 +157,14 @@ class Reader:
                     "refused", topic=partition.topic, partition=at.partition, offset=at.offset, reason=error.reason
                 )
                 batch.refused += 1
-                table, row = rows.DEAD_LETTERS, _refusal(partition, message, error, at)
+                self._keep(partition, rows.DEAD_LETTERS, _refusal(partition, message, error, at), kept)
             else:
-                table, make = rows.BY_RECORD[name]
-                row = make(record, at)
-        if at.offset <= partition.held.get(table.name, -1):
+                for table, make in rows.BY_RECORD[name]:
+                    self._keep(partition, table, make(record, at), kept)
+
+    @staticmethod
+    def _keep(partition: Partition, table: Table, row: Row, kept: dict[str, dict[Any, Row]]) -> None:
+        if row[_OFFSET] <= partition.held.get(table.name, -1):
             return
         place = _KEY[table.name]
         identity = row[place[0]] if len(place) == 1 else tuple(row[column] for column in place)

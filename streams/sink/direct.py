@@ -1,129 +1,115 @@
-"""Records that become rows as they stand, without being decoded: their Avro bytes are what the store is sent.
+"""Records that become rows as they stand, without being decoded: their Avro bytes are what the store is sent (avro.py).
 
-A table whose columns are the record's own fields (and the record's place) needs nothing of this process but that place,
-written in Avro before each body, in a container that ClickHouse reads as its format Avro. That is a tenth of the work of
-decoding and encoding anew. The store reads the fields by name and leaves out those the table has not.
+A table whose columns are the record's own fields, or can be had of them in SQL, needs nothing of this process but the
+record's place, written in Avro before each body. That is a tenth of the work of decoding and encoding anew.
 
 What is not plain goes the other way, through batch.Reader: records under a schema that is not ours to the letter, other
-tables, ids of unusual length; and, when the store refuses a block, all of the block, so that a record that cannot be read
-is found and set aside. Both ways make the same rows; tests/sink compares them.
+tables, ids of unusual length, leads that are erased; and, when the store refuses a block, all of the block, so that a
+record that cannot be read is found and set aside. Both ways make the same rows; tests/sink compares them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from processors import rows
 from processors.rows import Table
+from processors.vocabulary import NEVER, STAGES
 from schemas.catalog import CATALOG
-from schemas.wire import HEADER, RESERVED, Decoder, WireError
+from schemas.wire import HEADER, Decoder, WireError
 from schemas.writers import judge
 from streams.errors import UnavailableError
+from streams.sink.avro import Block, Form, blob, natural, varint
 from streams.sink.batch import Message, Partition, Schemas
-from streams.topics import SLA_EVENTS, TRANSITIONS
+from streams.topics import LANE_KEY, SLA_EVENTS, STATES, TRANSITIONS
 
 Taken = tuple[Partition, Sequence[Message]]
 
-_DELETED: Final = {
-    TRANSITIONS: ("LeadTransition", rows.TRANSITIONS, ("retracted",)),
-    SLA_EVENTS: ("SlaEvent", rows.INSTANCES, ("retracted", "moved")),
-}
-"""Bare topic -> the record on it, its table, and the kinds (third field) that take a row away."""
-_FORMS: Final = (
-    ("topic_id", "string"),
-    ("partition", "int"),
-    ("offset", "long"),
-    ("version", "long"),
-    ("deleted", "int"),
-)
-PLACE: Final = tuple(name for name, _ in _FORMS)
-"""The last columns of every table of the sink: where the record stands."""
-_SYNC: Final = b"baton-sink-block"
 _GROUP: Final = 64
 """The lowest 6 bits of an offset stand in the first byte of its varint; the rest changes once in so many records."""
 _LOWEST: Final = [bytes([bits << 1 | 0x80]) for bits in range(_GROUP)]
 _MORE: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows of one table as an Avro container."""
+class _Statements:
+    """A topic of statements: of what holds the newest under each id is kept, and all of them in the table of what was told."""
 
-    table: str
-    columns: tuple[str, ...]
-    count: int
-    data: bytes
-
-    def __len__(self) -> int:
-        return self.count
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= _MORE:
-        out.append(number & 0x7F | _MORE)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _long(number: int) -> bytes:
-    """A natural number as Avro writes it."""
-    return _varint(number << 1)
-
-
-def _bytes(data: bytes) -> bytes:
-    return _long(len(data)) + data
-
-
-def _sendable(kind: Any) -> Any:
-    """The type without the reserved symbol: as an index past the last one it makes the store refuse the record."""
-    if isinstance(kind, dict) and kind["type"] == "enum" and kind["symbols"][-1] == RESERVED:
-        return {"type": "enum", "name": kind["name"], "symbols": kind["symbols"][:-1]}
-    return kind
-
-
-class _Shape:
-    """How the records of one topic become a block."""
-
-    def __init__(self, record: str, table: Table, deleted: Iterable[str]) -> None:
-        contract = CATALOG[record]
-        fields = contract.schema["fields"]
-        self.record = record
-        self.table = table.name
-        self.columns = table.columns
-        identity, lead, kind = (field["type"] for field in fields[:3])
+    def __init__(self, record: str, holding: Table, deleted: Iterable[str], trail: Table | None = None) -> None:
+        """`deleted`: the kinds (third field) that take a row of `holding` away."""
+        identity, lead, kind = (item["type"] for item in CATALOG[record].schema["fields"][:3])
+        self.form = Form(record, [holding] if trail is None else [trail, holding], {})
         self.plain = (
-            {*table.columns} - {*PLACE} <= {field["name"] for field in fields}
-            and not {*PLACE} & {field["name"] for field in fields}
+            self.form.fits
             and identity == lead == "string"
             and isinstance(kind, dict)
             and kind["type"] == "enum"
-        )
+        )  # fmt: skip
         """The columns are fields, and the places where this module looks are what it takes them for."""
         self.deleted = {2 * kind["symbols"].index(word) for word in deleted} if self.plain else set()
-        schema = {
-            "type": "record",
-            "name": "Row",
-            "fields": [
-                *({"name": name, "type": form} for name, form in _FORMS),
-                *({"name": field["name"], "type": _sendable(field["type"])} for field in fields),
-            ],
-        }
-        meta = {b"avro.schema": json.dumps(schema).encode(), b"avro.codec": b"null"}
-        self.head = b"".join(
-            (
-                b"Obj\x01", _long(len(meta)), *(_bytes(key) + _bytes(value) for key, value in meta.items()), b"\0", _SYNC,
-            )
-        )  # fmt: skip
+        self.holding = holding.name
+        self.trail = None if trail is None else trail.name
 
-    def block(self, bodies: Sequence[bytes]) -> Block:
-        body = b"".join(bodies)
-        data = b"".join((self.head, _long(len(bodies)), _long(len(body)), body, _SYNC))
-        return Block(self.table, self.columns, len(bodies), data)
+
+_STATEMENTS: Final = {
+    TRANSITIONS: _Statements("LeadTransition", rows.TRANSITIONS, ("retracted",)),
+    SLA_EVENTS: _Statements("SlaEvent", rows.INSTANCES, ("retracted", "moved"), rows.SLA_EVENTS),
+}
+"""By bare topic."""
+_LEADS: Final = Form(
+    "LeadState",
+    [rows.LEADS],
+    {
+        # Some clients also look at what lies under a NULL: it must be an instant.
+        "next_deadline": f"if(next_deadline = {NEVER}, NULL, "
+        f"fromUnixTimestamp64Milli(if(next_deadline = {NEVER}, 0, next_deadline), 'UTC'))",
+        **{name: f"journeys.{name.partition('.')[2]}" for name in rows.LEADS.columns if name.startswith("cycles.")},
+        "cycles.cycle": "accurateCast(journeys.cycle, 'Array(UInt32)')",
+        "cycles.source": "arrayWithConstant(length(journeys), source)",
+        "cycles.campaign": "arrayWithConstant(length(journeys), campaign)",
+        **{
+            f"cycles.{stage}_at": f"arrayMap(at -> if(mapContains(at, '{stage}'), at['{stage}'], NULL), journeys.entered)"
+            for stage in STAGES
+        },
+    },
+    unused=("fold", "fold_version"),
+)
+
+
+@dataclass(slots=True)
+class Split:
+    """What a batch is made of."""
+
+    blocks: list[tuple[list[Block], list[Taken]]] = field(default_factory=list)
+    """By topic: blocks, and what all of them were made of. All that was told comes first: what the store cannot read is in
+    that block, if in any."""
+    rest: list[Taken] = field(default_factory=list)
+    """What has to be read."""
+
+
+class _Place:
+    """Writes where records of a partition stand, but for the last field."""
+
+    def __init__(self, partition: Partition) -> None:
+        origin = partition.origin
+        self._generation = rows.At(origin.topic_id, origin.generation, 0, 0).version
+        self._before = blob(origin.topic_id.encode()) + natural(partition.number)
+        self._group = -1
+        self._offset = self._version = b""
+
+    @property
+    def fits(self) -> bool:
+        """The version is not past what an Avro long can hold."""
+        return not self._generation >> 63
+
+    def at(self, offset: int) -> bytes:
+        group, lowest = divmod(offset, _GROUP)
+        if group != self._group:
+            self._group = group
+            self._offset, self._version = varint(group), varint((self._generation | offset) // _GROUP)
+        low = _LOWEST[lowest]
+        return b"".join((self._before, low, self._offset, low, self._version))
 
 
 class Direct:
@@ -132,32 +118,43 @@ class Direct:
     def __init__(self, schemas: Schemas, most_rows: int) -> None:
         self._schemas = schemas
         self._most = most_rows
-        self._shapes = {topic: shape for topic, given in _DELETED.items() if (shape := _Shape(*given)).plain}
         self._records: dict[bytes, str] = {}
         """Header of a value -> the record, where its schema is ours to the letter."""
         self._judged: set[bytes] = set()
         self._decoder = Decoder()
 
-    def split(self, taken: Iterable[Taken]) -> tuple[list[tuple[Block, list[Taken]]], list[Taken]]:
-        """(blocks, each with what it was made of; what has to be read)."""
-        bodies: dict[str, list[bytes]] = {}
+    def split(self, taken: Iterable[Taken]) -> Split:
+        split = Split()
+        bodies: dict[str, dict[str, list[bytes]]] = {}
         origins: dict[str, list[Taken]] = {}
-        rest: list[Taken] = []
         for partition, messages in taken:
-            shape = self._shapes.get(partition.topic)
-            found = None if shape is None else self._bodies(shape, partition, messages)
+            topic = partition.topic
+            used = messages
+            found = None
+            statements = _STATEMENTS.get(topic)
+            if statements is not None and statements.plain:
+                found = self._stated(statements, partition, messages)
+            elif topic == STATES and _LEADS.fits:
+                used = [message for message in messages if message.key() != LANE_KEY]
+                found = self._states(partition, used)
+                if found is not None and len(used) < len(messages):
+                    split.rest.append((partition, [message for message in messages if message.key() == LANE_KEY]))
             if found is None:
-                rest.append((partition, messages))
-            else:
-                bodies.setdefault(partition.topic, []).extend(found)
-                origins.setdefault(partition.topic, []).append((partition, messages))
-        blocks = []
-        for topic, all_bodies in bodies.items():
-            if len(all_bodies) > self._most:  # more than one insert: simpler to read, and rare
-                rest += origins[topic]
-            elif all_bodies:
-                blocks.append((self._shapes[topic].block(all_bodies), origins[topic]))
-        return blocks, rest
+                split.rest.append((partition, messages))
+                continue
+            for table, of_table in found.items():
+                bodies.setdefault(topic, {}).setdefault(table, []).extend(of_table)
+            if used:
+                origins.setdefault(topic, []).append((partition, used))
+        for topic, by_table in bodies.items():
+            if max(map(len, by_table.values())) > self._most:  # more than one insert: simpler to read, and rare
+                split.rest += origins[topic]
+                continue
+            form = _LEADS if topic == STATES else _STATEMENTS[topic].form
+            made = [form.block(table, of_table) for table, of_table in by_table.items() if of_table]
+            if made:
+                split.blocks.append((made, origins[topic]))
+        return split
 
     def _is_ours(self, header: bytes, record: str) -> bool:
         if header not in self._judged and header[:1] == b"\0" and len(header) == HEADER.size:
@@ -175,27 +172,56 @@ class Direct:
                 self._records[header] = writer.contract.name
         return self._records.get(header) == record
 
-    def _bodies(self, shape: _Shape, partition: Partition, messages: Sequence[Message]) -> list[bytes] | None:
-        """One body for each row, the newest of those under one id, in the order of offsets; None: has to be read."""
-        origin = partition.origin
-        after = partition.held.get(shape.table, -1)
-        before = _bytes(origin.topic_id.encode()) + _long(partition.number)
-        generation = rows.At(origin.topic_id, origin.generation, 0, 0).version
+    def _ends_well(self, value: bytes | None) -> bool:
+        """Bytes too many in a body shift all that follows, and the store fails on that; but for the last one."""
+        if value is not None:
+            try:
+                self._decoder.decode(value)
+            except WireError:
+                return False
+        return True
+
+    def _states(self, partition: Partition, messages: Sequence[Message]) -> dict[str, list[bytes]] | None:
+        """Of each lead the newest state, in the order of offsets. None: has to be read."""
+        place = _Place(partition)
+        after = partition.held.get(rows.LEADS.name, -1)
+        newest = {message.key(): message for message in messages if message.offset() > after}
+        made = []
+        header = b""
+        value: bytes | None = None
+        for message in sorted(newest.values(), key=lambda message: message.offset()):
+            value = message.value()
+            if value is None:
+                return None  # erased: its rows have to go, too
+            if value[:5] != header:
+                header = value[:5]
+                if not self._is_ours(header, _LEADS.record):
+                    return None
+            made.append(b"".join((place.at(message.offset()), b"\0", value[5:])))
+        return {rows.LEADS.name: made} if place.fits and self._ends_well(value) else None
+
+    def _stated(
+        self, topic: _Statements, partition: Partition, messages: Sequence[Message]
+    ) -> dict[str, list[bytes]] | None:
+        """By table, one body for each row in the order of offsets. None: has to be read."""
+        place = _Place(partition)
+        after = partition.held.get(topic.holding, -1)
+        told_after = NEVER if topic.trail is None else partition.held.get(topic.trail, -1)
+        told: list[bytes] = []
         newest: dict[bytes, bytes] = {}
-        group = -1
-        offset_rest = version_rest = header = b""
+        header = b""
         last: bytes | None = None
-        if generation >> 63:
-            return None  # past what an Avro long can hold
+        if not place.fits:
+            return None
         for message in messages:
             value = message.value()
             offset = message.offset()
-            if value is None or offset <= after:
+            if value is None or (offset <= after and offset <= told_after):
                 continue
             last = value
             if value[:5] != header:
                 header = value[:5]
-                if not self._is_ours(header, shape.record):
+                if not self._is_ours(header, topic.form.record):
                     return None
             try:
                 # The identity and the lead, each a length and so many bytes; then the number of the kind.
@@ -208,18 +234,15 @@ class Direct:
                 kind = value[at]
             except IndexError:
                 return None
-            if offset // _GROUP != group:
-                group = offset // _GROUP
-                offset_rest, version_rest = _varint(group), _varint((generation | offset) // _GROUP)
-            lowest = _LOWEST[offset % _GROUP]
-            deleted = b"\2" if kind in shape.deleted else b"\0"
-            identity = value[5:at]  # and the lead: the sort key of both tables
-            newest.pop(identity, None)  # so that the newest stands at its own place in the order
-            newest[identity] = b"".join((before, lowest, offset_rest, lowest, version_rest, deleted, value[5:]))
-        if last is not None:
-            # Bytes too many in a body shift all that follows, and the store fails on that; but for the last one.
-            try:
-                self._decoder.decode(last)
-            except WireError:
-                return None
-        return list(newest.values())
+            before, body = place.at(offset), value[5:]
+            stated = b"".join((before, b"\0", body))
+            if offset > told_after:
+                told.append(stated)
+            if offset > after:
+                identity = value[5:at]  # and the lead: the sort key of what holds
+                newest.pop(identity, None)  # so that the newest stands at its own place in the order
+                newest[identity] = b"".join((before, b"\2", body)) if kind in topic.deleted else stated
+        if not self._ends_well(last):
+            return None
+        holding = {topic.holding: list(newest.values())}
+        return holding if topic.trail is None else {topic.trail: told, **holding}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -20,8 +21,9 @@ from processors import rows
 from processors.rows import At, Row
 from streams.errors import BatonError, UnavailableError
 from streams.metrics import SINK_ERRORS
-from streams.sink.batch import TABLES, Reader
-from streams.sink.direct import PLACE, Block, Direct, Taken
+from streams.sink.avro import PLACE, Block
+from streams.sink.batch import TABLES, Batch, Reader
+from streams.sink.direct import Direct, Taken
 from streams.sink.writer import MOST_ROWS, UnstorableError, Writer
 
 log = structlog.get_logger(__name__)
@@ -90,6 +92,9 @@ class Flight:
         self._started = 0.0
         self._thread = threading.Thread(target=self._run, name="sink-flight", daemon=True)
         self.refused = 0
+        """Records that were set aside."""
+        self._unstorable: set[Row] = set()
+        """Places of those that a table could not hold."""
         self.error: BaseException | None = None
         """Why it did not land. Abandoned, Remade, or a defect."""
         self.doubtful: frozenset[str] = frozenset()
@@ -132,15 +137,28 @@ class Flight:
             self._taken = ()
 
     def _fly(self) -> None:
-        blocks, rest = self._until_done("schemas", lambda: self._direct.split(self._taken))
+        split = self._until_done("schemas", lambda: self._direct.split(self._taken))
         # What came with the batch must not be older than what the store was asked about.
         self._until_done("tables", self._require_tables)
-        for block, taken in blocks:
-            if not self._straight(block):
-                rest += taken
-        if rest:
-            self._slowly(rest)
+        with ThreadPoolExecutor(1, "sink-reading") as reading:
+            # To read takes this process's time, to insert the store's.
+            read = reading.submit(self._read, split.rest)
+            refused = self._blocks(split.blocks)
+            self._store(read.result())
+        self._store(self._read(refused))
         self.doubtful = self._changed(self._until_done("tables", self._writer.tables))
+
+    def _blocks(self, blocks: Sequence[tuple[Sequence[Block], Sequence[Taken]]]) -> list[Taken]:
+        """What the store refuses of it."""
+        refused: list[Taken] = []
+        for of_topic, taken in blocks:
+            for block in of_topic:
+                if not self._straight(block):
+                    refused += taken
+                    break
+                for partition, messages in taken:  # should a later block be refused, this one is not made again
+                    partition.held[block.table] = max(partition.held.get(block.table, -1), messages[-1].offset())
+        return refused
 
     def _straight(self, block: Block) -> bool:
         """False: the store refuses it."""
@@ -161,8 +179,10 @@ class Flight:
             log.warning("a block is read record by record", table=block.table, rows=len(block), cause=str(refused[0]))
         return not refused
 
-    def _slowly(self, taken: Sequence[Taken]) -> None:
-        batch = self._until_done("schemas", lambda: self._reader.read(taken))
+    def _read(self, taken: Sequence[Taken]) -> Batch:
+        return self._until_done("schemas", lambda: self._reader.read(taken))  # type: ignore[no-any-return]
+
+    def _store(self, batch: Batch) -> None:
         if batch.erased:
             # Before the mark that says so: a sink that is killed in between reads the erasure again.
             self._until_done("erasures", lambda: self._writer.forget(batch.erased))
@@ -196,7 +216,8 @@ class Flight:
             half = len(made) // 2
             self._insert(table, made[:half])
             self._insert(table, made[half:])
-        else:
+        elif (place := made[0][-len(PLACE) : -1]) not in self._unstorable:  # a record may go to several tables
+            self._unstorable.add(place)
             self._insert(rows.DEAD_LETTERS.name, [self._letter(table, made[0], str(unstorable[0]))])
             self.refused += 1
 

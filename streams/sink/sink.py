@@ -278,37 +278,29 @@ class Sink:
 
     def _take(self, messages: Sequence[Any]) -> None:
         out_of_range: set[Place] = set()
+        place: Place | None = None
+        known: list[Any] | None = None
+        # What is looked up once for many records of a partition: this loop sees every one that the sink reads.
         for message in messages:
             error = message.error()
-            place = (message.topic(), message.partition())
             if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    if place in self._partitions:
-                        self._ends[place] = message.offset()
-                elif error.fatal():
-                    raise KafkaException(error)
-                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                    out_of_range.add(place)
-                else:
-                    log.warning("broker", error=error.str(), topic=message.topic())
+                place = None
+                self._told(message, error, out_of_range)
                 continue
-            if place not in self._partitions:
+            here = (message.topic(), message.partition())
+            if here != place:
+                place = here
+                known = self._pending_of(place)
+            if known is None:
                 continue
             offset = message.offset()
             if offset <= self._read[place]:
                 log.warning("offsets began anew: was the topic re-created?", topic=place[0], partition=place[1])
                 self._begin_anew()
                 raise Abandoned
-            if offset != self._read[place] + 1 and not self._settings.transactions:
+            if not self._settings.transactions and offset != self._read[place] + 1:
                 raise _hole(place, self._read[place] + 1, offset)
             self._read[place] = offset
-            if place in self._ends:
-                del self._ends[place]
-            known = self._pending.get(place)
-            if known is None:
-                if not self._pending:
-                    self._pending_since = time.monotonic()
-                known = self._pending[place] = []
             known.append(message)
             self._pending_records += 1
             self._pending_bytes += len(message)
@@ -317,6 +309,28 @@ class Sink:
                 self._out_of_range(place)
             # A partition that has stopped so cannot be sought.
             self._consumer.assign([TopicPartition(*place, offset + 1) for place, offset in self._read.items()])
+
+    def _told(self, message: Any, error: Any, out_of_range: set[Place]) -> None:
+        """What is no record."""
+        place = (message.topic(), message.partition())
+        if error.code() == KafkaError._PARTITION_EOF:
+            if place in self._partitions:
+                self._ends[place] = message.offset()
+        elif error.fatal():
+            raise KafkaException(error)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            out_of_range.add(place)
+        else:
+            log.warning("broker", error=error.str(), topic=message.topic())
+
+    def _pending_of(self, place: Place) -> list[Any] | None:
+        """Where records of the partition are gathered, of which there are some; None: it is not ours."""
+        if place not in self._partitions:
+            return None
+        self._ends.pop(place, None)
+        if not self._pending:
+            self._pending_since = time.monotonic()
+        return self._pending.setdefault(place, [])
 
     def _out_of_range(self, place: Place) -> None:
         """The log no longer has, or not yet, what is to be read next. What retention took is told, and what is left is read:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
+from clickhouse_connect.driver.external import ExternalData
 
 from processors.rows import Row, Table
 from streams.config import Settings
@@ -14,13 +15,15 @@ from streams.erasure import rows as erasures
 from streams.errors import BatonError
 from streams.metrics import SINK_INSERT_SECONDS, SINK_ROWS
 from streams.sink import origins as topics
+from streams.sink.avro import TOLD, Block
 from streams.sink.batch import TABLES
-from streams.sink.direct import Block
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
 from streams.store.cluster import stored_name
 
 MOST_ROWS: Final = 500_000
 """Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
+_ONE_BLOCK: Final = {"max_threads": 1, "min_insert_block_size_rows": 1_048_449, "min_insert_block_size_bytes": 0}
+"""What an INSERT ... SELECT reads is gathered into one block, in the order in which it came."""
 _TABLES: Final[Mapping[str, Table]] = {table.name: table for tables in TABLES.values() for table in tables}
 
 
@@ -90,8 +93,9 @@ class Writer:
     def _insert(self, table: str, data: Sequence[Row] | Block, token: str) -> None:
         settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
         if isinstance(data, Block):
+            told = ExternalData(file_name=TOLD, data=data.data, fmt="Avro", structure=data.structure)
             with SINK_INSERT_SECONDS.time():
-                self.client.raw_insert(table, data.columns, data.data, settings=settings, fmt="Avro")
+                self.client.command(data.sql, settings={**settings, **_ONE_BLOCK}, external_data=told)
             return
         context = self._contexts.get(table)
         if context is None:

@@ -17,6 +17,7 @@ import structlog
 from anyio import from_thread, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
@@ -220,12 +221,20 @@ def _content_type(form: str) -> str:
 async def _form(http: HttpRequest, fields: dict[str, Any]) -> tuple[requests.External, ...]:
     """Text fields join `fields`; files become external tables, described by NAME_structure or NAME_types, NAME_format."""
     external: list[tuple[str, bytes]] = []
-    async with http.form(max_part_size=_LARGEST_FIELD) as form:
+    parser = MultiPartParser(http.headers, http.stream(), max_part_size=_LARGEST_FIELD)
+    parser.spool_max_size = _LARGEST_FIELD  # by default what is larger than 1 MB goes to the disk and comes back
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Fault(*BAD_ARGUMENTS, f"the form cannot be read: {error.message}") from None
+    try:
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 external.append((name, await value.read()))
             else:
                 fields[name] = value
+    finally:
+        await form.close()
     tables = []
     for name, data in external:
         structure = fields.pop(f"{name}_structure", None)

@@ -22,7 +22,7 @@ from tests.support.fold import Lanes, _Lane, agreed, dated
 LANES: Final = 3
 TABLES: Final = {
     table.name: table
-    for table in (*(table for table, _ in rows.BY_RECORD.values()), archive.EVENTS, archive.CAMPAIGN_EVENTS,
+    for table in (*(table for made in rows.BY_RECORD.values() for table, _ in made), archive.EVENTS, archive.CAMPAIGN_EVENTS,
                   archive.AGREEMENT_VERSIONS)
 }  # fmt: skip
 
@@ -51,7 +51,9 @@ class _Teller(_Lane):
         for told in said.transitions:
             self.rows["lead_transitions"].append(rows.transition(told, self._at()))
         for event in said.sla_events:
-            self.rows["sla_instances"].append(rows.instance(event, self._at()))
+            at = self._at()
+            self.rows["sla_instances"].append(rows.instance(event, at))
+            self.rows["sla_events"].append(rows.sla_event(event, at))
         for name, record in self.fold.changed():
             at = self._at()
             self.rows["leads"].append(rows.lead_gone(name, at) if record is None else rows.lead(record, at))

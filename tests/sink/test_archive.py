@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Any
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
+from processors import archive
+from processors.archive import Came
+from processors.rows import At
 from streams.config import Settings
+from streams.sink.sink import Sink
 from streams.store.client import Client
 from streams.store.rollup import Rollups
 from streams.topics import END_OF_INPUT_KEY
-from tests.sink.support import START, Worker, caught_up, complete, letter, rows, running
+from tests.sink.support import DAY, START, Schemas, Worker, caught_up, complete, letter, rows, running
 
 AGREEMENT = """
 version: "1"
@@ -73,6 +80,60 @@ def test_every_record_is_kept_once_and_nothing_personal(settings: Settings, work
     assert "ann@x" not in everything
     assert "Bob" not in everything
     assert rows(client, "SELECT said.outcome, said.channel FROM events WHERE event_id = '2'") == [("connected", "call")]
+
+
+TEXTS = st.sampled_from(["", "plain", '"person":null,', '\\"person":null,"', "ж\n\0", '{"type":"x"}'])
+PERSONS = st.none() | st.fixed_dictionaries({"name": st.none() | TEXTS, "email": st.none() | TEXTS, "phone": st.none()})
+
+
+@given(st.sampled_from(["LeadCaptured", "LeadEnriched", "LeadRecycled", "TouchRecorded"]), st.data())
+def test_a_body_is_the_event_without_what_is_personal(name: str, data: st.DataObject) -> None:
+    """And its hash is of all of it. Nothing that stands in a text is taken for the field."""
+    record = complete(name, **{field: data.draw(TEXTS) for field in ("event_id", "lead_id", "source_system")})
+    for field in ("campaign", "reason", "reason_text"):
+        if field in record:
+            record[field] = data.draw(TEXTS)
+    if "person" in record:
+        record["person"] = data.draw(PERSONS)
+    row = dict(zip(archive.EVENTS.columns, archive.event(name, record, Came("t", 1, 1), At("t", 1, 0, 0)), strict=True))
+    kept = {key: value for key, value in record.items() if key != "person"}
+    if kept.get("reason_text"):
+        kept["reason_text"] = "(text)"
+    assert json.loads(row["body"]) == {"type": name, **kept}
+    whole = name.encode() + msgspec.json.encode(record, order="deterministic")
+    assert row["body_hash"] == int.from_bytes(sha256(whole).digest()[:8], "big")
+    given_fields = sorted(key for key, value in (record.get("person") or {}).items() if value)
+    assert row["person_fields"] == given_fields
+
+
+def test_a_batch_over_many_years_is_one_part(settings: Settings, worker: Worker, client: Client) -> None:
+    """All of it is there or nothing: the sink goes on after the highest offset, below which nothing may be missing."""
+    for number in range(120):
+        touch = event("TouchRecorded", "ann", str(number), channel="call", direction="outbound", origin="sales", actor="human",
+                      outcome="connected")  # fmt: skip
+        worker.archive("touches", "TouchRecorded", touch, received_at=START - number * 365 * DAY // 4)
+    worker.done()
+    client.command("SYSTEM STOP MERGES events")
+    inserts = 0
+
+    def make(given: Settings, schemas: Schemas) -> Sink:
+        sink = Sink(given, schemas)
+        insert = sink._writer.insert
+
+        def counting(table: str, *args: Any) -> None:
+            nonlocal inserts
+            inserts += table == "events"
+            insert(table, *args)
+
+        sink._writer.insert = counting  # type: ignore[method-assign, assignment]
+        return sink
+
+    with running(settings, make) as sink:
+        caught_up(sink, worker)
+    sql = (
+        "SELECT count(), sum(rows) FROM system.parts WHERE active AND database = currentDatabase() AND table = 'events'"
+    )
+    assert rows(client, sql) == [(inserts, 120)]
 
 
 def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -> None:

@@ -59,6 +59,7 @@ def test_every_field_of_a_statement_has_a_column() -> None:
     for name, table in (
         ("LeadTransition", rows.TRANSITIONS),
         ("SlaEvent", rows.INSTANCES),
+        ("SlaEvent", rows.SLA_EVENTS),
         ("LanePosition", rows.LANES),
     ):
         assert set(CATALOG[name].field_names) <= set(table.columns)
@@ -85,7 +86,11 @@ def test_a_transition() -> None:
     ("kind", "deleted"), [("started", 0), ("breach_retracted", 0), ("cancelled", 0), ("retracted", 1)]
 )
 def test_an_instance(kind: str, deleted: int) -> None:
-    assert named(rows.INSTANCES, rows.instance(instance("i", "l", "open", kind=kind), AT))["deleted"] == deleted
+    told = instance("i", "l", "open", kind=kind)
+    assert named(rows.INSTANCES, rows.instance(told, AT))["deleted"] == deleted
+    assert named(rows.SLA_EVENTS, rows.sla_event(told, AT)) == named(rows.INSTANCES, rows.instance(told, AT)) | {
+        "deleted": 0
+    }
 
 
 def test_a_lead_and_its_cycles() -> None:
@@ -123,8 +128,9 @@ def test_a_clock_that_moves_within_a_batch_leaves_the_one_lead_and_stands_with_t
     ]
     messages = [Written(offset, encoder.encode("SlaEvent", one)) for offset, one in enumerate(told)]
     partition = Partition("sla-events", 0, Origin("topic-id", 1), {})
-    [made] = Reader(Schemas()).read([(partition, messages)]).rows.values()
-    shown = [named(rows.INSTANCES, row) for row in made]
+    made = Reader(Schemas()).read([(partition, messages)]).rows
+    assert [row[2] for row in made["sla_events"]] == ["breached", "moved", "met"]
+    shown = [named(rows.INSTANCES, row) for row in made["sla_instances"]]
     assert [(row["lead_id"], row["kind"], row["deleted"]) for row in shown] == [
         ("loser", "moved", 1),
         ("survivor", "met", 0),

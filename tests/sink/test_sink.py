@@ -51,7 +51,7 @@ def test_every_kind_of_record_arrives(settings: Settings, worker: Worker, client
     with running(settings) as sink:
         caught_up(sink, worker)
         assert sink.status()["rows"] == {
-            "lead_transitions": 2, "sla_instances": 1, "leads": 1, "lanes": 1, "dead_letters": 1,
+            "lead_transitions": 2, "sla_instances": 1, "sla_events": 1, "leads": 1, "lanes": 1, "dead_letters": 1,
             "events": 0, "campaign_events": 0, "agreement_versions": 0,
         }  # fmt: skip
     assert rows(client, "SELECT transition_id, to_stage, source FROM lead_transitions FINAL ORDER BY 1") == [
@@ -83,13 +83,40 @@ def test_corrections_and_retractions(settings: Settings, worker: Worker, client:
         return [
             rows(client, "SELECT transition_id, to_stage, sequence FROM lead_transitions FINAL ORDER BY 1"),
             rows(client, "SELECT instance_id, verdict, late_evidence FROM sla_instances FINAL"),
+            rows(client, "SELECT instance_id, kind, verdict FROM sla_events FINAL ORDER BY instance_id, version"),
         ]
 
-    expected = [[("t0", "mql", 1), ("t1", "sal", 3), ("t3", "mql", 1)], [("i0", "met", True)]]
+    expected = [
+        [("t0", "mql", 1), ("t1", "sal", 3), ("t3", "mql", 1)],
+        [("i0", "met", True)],
+        [
+            ("i0", "breached", "breached_open"), ("i0", "breach_retracted", "met"),
+            ("i1", "started", "open"), ("i1", "retracted", "open"),
+        ],
+    ]  # fmt: skip
     assert holds() == expected
-    for table in ("lead_transitions", "sla_instances"):
+    for table in ("lead_transitions", "sla_instances", "sla_events"):
         client.command(f"OPTIMIZE TABLE {table} FINAL")
     assert holds() == expected
+
+
+def test_everything_that_was_told_of_a_clock_is_kept(settings: Settings, worker: Worker, client: Client) -> None:
+    """Also when all of it comes in one batch, of which sla_instances keeps the last."""
+    kinds = ["started", "rung", "breached", "breach_retracted", "retracted", "started", "met"]
+    told = [instance("i", "a", "open", kind=kind, emitted_at=START + number) for number, kind in enumerate(kinds)]
+    worker.write("SlaEvent", *told)
+    worker.done()
+    with running(settings) as sink:
+        caught_up(sink, worker)
+        assert {table: count for table, count in sink.status()["rows"].items() if count} == {
+            "sla_instances": 1, "sla_events": len(kinds),
+        }  # fmt: skip
+    for _ in range(2):
+        found = rows(client, "SELECT kind, toUnixTimestamp64Milli(emitted_at) - {s:Int64} FROM sla_events FINAL "
+                             "WHERE lead_id = 'a' AND instance_id = 'i' ORDER BY version", s=START)  # fmt: skip
+        assert found == [(kind, number) for number, kind in enumerate(kinds)]
+        assert rows(client, "SELECT kind FROM sla_instances FINAL") == [("met",)]
+        client.command("OPTIMIZE TABLE sla_events FINAL")
 
 
 def test_a_cycle_that_a_correction_removes_is_gone(settings: Settings, worker: Worker, client: Client) -> None:
@@ -157,10 +184,10 @@ def test_a_batch_that_comes_again_changes_nothing(settings: Settings, worker: Wo
     worker.write("SlaEvent", *(instance(f"i{n}", f"l{n}", "met", satisfied_at=START + 1) for n in range(50)))
     with running(settings) as sink:
         caught_up(sink, worker)
-    tables = ("lead_transitions", "leads", "sla_instances")
+    tables = ("lead_transitions", "leads", "sla_instances", "sla_events")
     asked = [
         "SELECT * FROM kpi_funnel_by_source", "SELECT * FROM kpi_sla_compliance", "SELECT * FROM kpi_response_time",
-        "SELECT count() FROM lead_transitions FINAL", "SELECT count() FROM journeys",
+        "SELECT count() FROM lead_transitions FINAL", "SELECT count() FROM journeys", "SELECT count() FROM sla_events FINAL",
     ]  # fmt: skip
     before = [rows(client, sql) for sql in asked]
     assert before[3] == [(49,)]
@@ -220,7 +247,8 @@ def test_a_crash_around_an_insert(settings: Settings, worker: Worker, client: Cl
     assert crashes == 4
     with running(small.model_copy(update={"sink_group": f"{settings.sink_group}last"})) as sink:
         caught_up(sink, worker)
-    for table, count in (("lead_transitions", 120), ("leads", 120), ("sla_instances", 120), ("lanes", 2)):
+    stored = {"lead_transitions": 120, "leads": 120, "sla_instances": 120, "sla_events": 120, "lanes": 2}
+    for table, count in stored.items():
         found = rows(client, "SELECT count(), uniqExact(partition, offset) FROM {t:Identifier}", t=table)
         assert (table, found) == (table, [(count, count)])
 
@@ -309,9 +337,14 @@ def test_a_topic_of_another_generation_is_the_newer_one(store: Settings, client:
         worker = Worker(settings)
         extra = [transition("only-first", "a", "lost")] * 5 if generation == 1 else []
         worker.write("LeadTransition", *extra, transition("t", "a", stage))
+        worker.write("SlaEvent", instance("i", "a", "open"), instance("i", "a", "met", satisfied_at=generation))
         with running(settings) as sink:
             caught_up(sink, worker)
         assert rows(client, "SELECT to_stage FROM lead_transitions FINAL WHERE transition_id = 't'") == [(stage,)]
+    assert rows(client, "SELECT toUnixTimestamp64Milli(satisfied_at) FROM sla_instances FINAL") == [(2,)]
+    # The trail tells what was told by either topic, the newer one's last.
+    told = "SELECT bitShiftRight(version, 48), offset, kind FROM sla_events FINAL ORDER BY version"
+    assert rows(client, told) == [(1, 0, "started"), (1, 1, "met"), (2, 0, "started"), (2, 1, "met")]
     assert rows(client, "SELECT name, max(generation) FROM output_topics GROUP BY name ORDER BY name") == [
         (name, 2) for name in sorted(STORED)
     ]  # fmt: skip

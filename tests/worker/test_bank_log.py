@@ -138,7 +138,7 @@ def _take(made: Lane, number: int, offset: int, standing: dict[str, dict[Any, di
         if message.value is None or message.key == LANE_KEY:
             continue
         name, record = known.decode(message.value)
-        table, row = rows.BY_RECORD[name]
+        table, row = rows.BY_RECORD[name][0]
         assert table.name in standing, record
         columns = dict(zip(table.columns, row(record, At("topic", 1, number, offset)), strict=True))
         key = tuple(columns[column] for column in _TABLES[table.name])

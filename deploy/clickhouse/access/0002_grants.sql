@@ -18,6 +18,7 @@ GRANT SELECT ON touches TO baton_bi_person;
 -- The sink inserts and asks where it stands.
 GRANT SELECT, INSERT ON lead_transitions TO baton_sink;
 GRANT SELECT, INSERT ON sla_instances TO baton_sink;
+GRANT SELECT, INSERT ON sla_events TO baton_sink;
 GRANT SELECT, INSERT ON leads TO baton_sink;
 GRANT SELECT, INSERT ON lanes TO baton_sink;
 GRANT SELECT, INSERT ON dead_letters TO baton_sink;

@@ -4,6 +4,7 @@ DROP VIEW IF EXISTS uncounted_leads;
 DROP TABLE IF EXISTS dead_letters;
 DROP TABLE IF EXISTS lanes;
 DROP TABLE IF EXISTS leads;
+DROP TABLE IF EXISTS sla_events;
 DROP TABLE IF EXISTS sla_instances;
 DROP TABLE IF EXISTS lead_transitions;
 DROP TABLE IF EXISTS output_topics;

@@ -5,6 +5,17 @@
 -- merges have run. version = generation of the output topic * 2^48 + offset; (topic_id, partition, offset) name the
 -- record that a row came from, and are what the sink resumes by. Ids only, no personal data.
 -- Every statement can run again: a migration that was cut off is simply applied again.
+--
+-- Of each clock sla_instances keeps the newest statement, sla_events all: the audit trail of what was told.
+--
+--   sort key     of sla_events the lead, then the clock, so that the story of either lies together; then the record's place,
+--                which makes one row of what was inserted twice and keeps what is told again on a topic made anew. The index
+--                holds lead and clock: more would not be looked up and fills memory.
+--   partitions   none. What was announced in a period is asked for seldom and reads one column of times; and an insert that
+--                touches several partitions is several parts, of which a store that is lost in between keeps some: there
+--                would be a gap below the offset that the sink goes on after.
+--   codecs       of sla_events: neighbours are one clock's statements, alike but for a few columns: ids ZSTD(1), times Delta.
+--   no TTL       nothing of an audit trail expires.
 
 CREATE TABLE IF NOT EXISTS output_topics
 (
@@ -100,6 +111,54 @@ ENGINE = ReplacingMergeTree(version, deleted)
 ORDER BY (lead_id, instance_id)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'SLA clocks as they stand. Read with FINAL';
+
+CREATE TABLE IF NOT EXISTS sla_events
+(
+    instance_id String COMMENT '32 hex digits: hash of policy, lead and start event' CODEC(ZSTD(1)),
+    lead_id String COMMENT 'The lead' CODEC(ZSTD(1)),
+    kind LowCardinality(String) COMMENT 'What was told: started, rung, breached, met, ..., breach_retracted, retracted, moved',
+    policy LowCardinality(String) COMMENT 'Policy, e.g. first_response',
+    verdict LowCardinality(String) COMMENT 'open, breached_open, met, late_met, breached_ended, cancelled, transferred',
+    cycle UInt32 COMMENT 'Cycle of the lead when the clock started',
+    start_event_id String COMMENT 'event_id of the event that started the clock' CODEC(ZSTD(1)),
+    start_source_system LowCardinality(String) COMMENT 'source_system of that event',
+    start_event_type LowCardinality(String) COMMENT 'Record name of that event',
+    started_at DateTime64(3, 'UTC') COMMENT 'effective_at of that event; of a wake clock the date it waited for' CODEC(Delta, ZSTD(1)),
+    deadline DateTime64(3, 'UTC') COMMENT 'Meeting it exactly is in time' CODEC(Delta, ZSTD(1)),
+    breached_at Nullable(DateTime64(3, 'UTC')) COMMENT 'The deadline, once it passed without satisfaction',
+    satisfied_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the satisfying event',
+    satisfied_by Nullable(String) COMMENT 'event_id of it' CODEC(ZSTD(1)),
+    ended_at Nullable(DateTime64(3, 'UTC')) COMMENT 'effective_at of the event that ended it unsatisfied',
+    ended_by Nullable(String) COMMENT 'event_id of it' CODEC(ZSTD(1)),
+    end LowCardinality(Nullable(String)) COMMENT 'The stage entered, transferred (another owner) or superseded (at a merge another clock of its policy stays)',
+    elapsed_ms Nullable(Int64) COMMENT 'Open time of the calendar from start to satisfaction, milliseconds',
+    overrun_ms Nullable(Int64) COMMENT 'Open time of the calendar from the deadline to a late satisfaction or end, milliseconds',
+    late_evidence Bool COMMENT 'Met in time by an event received after deadline and grace',
+    notify Bool COMMENT 'False for what was due more than 24 h before the lane clock; not reproducible',
+    rung Nullable(Int32) COMMENT 'Percent of the way from start to deadline that was announced last',
+    agreement_version LowCardinality(String) COMMENT 'Agreement version in force at started_at',
+    calendar LowCardinality(String) COMMENT 'Calendar that measures it',
+    target_ms Int64 COMMENT 'Target, milliseconds of open time',
+    budget_ms Int64 COMMENT 'Open time allowed in the end: the target, or less after an upgrade of the grade',
+    paused_ms Int64 COMMENT 'Open time that pauses take out',
+    moves UInt16 COMMENT 'Merges through which it has moved from lead to lead',
+    grade LowCardinality(Nullable(String)) COMMENT 'Grade the target was picked by',
+    owner Nullable(String) COMMENT 'Owner when the clock started' CODEC(ZSTD(1)),
+    team LowCardinality(Nullable(String)) COMMENT 'Team when the clock started',
+    source LowCardinality(Nullable(String)) COMMENT 'The lead''s source',
+    is_test Bool COMMENT 'Test traffic',
+    emitted_at DateTime64(3, 'UTC') COMMENT 'Lane clock when it was told; not reproducible' CODEC(Delta, ZSTD(1)),
+    topic_id LowCardinality(String) COMMENT 'Kafka id of the output topic',
+    partition UInt32 COMMENT 'Partition of the output topic; also the lane',
+    offset Int64 COMMENT 'Offset in it' CODEC(Delta, ZSTD(1)),
+    version UInt64 COMMENT 'Topic generation * 2^48 + offset: the order in which things were told' CODEC(Delta, ZSTD(1)),
+    deleted UInt8 COMMENT 'Always 0: a retraction is a statement, too'
+)
+ENGINE = ReplacingMergeTree(version, deleted)
+PRIMARY KEY (lead_id, instance_id)
+ORDER BY (lead_id, instance_id, topic_id, partition, offset)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'All that was told about SLA clocks, each with the clock as it then stood. Read with FINAL';
 
 CREATE TABLE IF NOT EXISTS leads
 (

@@ -8,10 +8,11 @@
 --   sort key     the lead first: every question about touches or deals is asked by lead, and a lead's rows lie together. Then
 --                the event's identity, so that copies lie together, then the record's place, which makes a row of one that
 --                was inserted twice. The index holds the lead alone: more would not be looked up and fills memory.
---   partitions   by year of receipt, for dropping and moving. Not by month: an import of many years would touch more than the
---                100 partitions that one insert may. A row's own place never changes partition: received_at is a fact.
---                Tables of statements (transitions, clocks, leads) have no partitions: a correction may move a statement in
---                time, and FINAL would not find the older one in another partition.
+--   partitions   none. An insert that touches several is several parts, and of those a store that is lost in between keeps
+--                some: there would be a gap below the offset that the sink goes on after, and an import of many years, whose
+--                records come in any order of years, would leave one. Tables of statements (transitions, clocks, leads) have
+--                none for another reason, too: a correction may move a statement in time, and FINAL would not find the older
+--                one in another partition.
 --   codecs       bodies ZSTD(3), read by replays alone; times Delta: neighbours are one lead's; ids ZSTD(1).
 --   said         the fields that are asked for, parsed from the body once, at the insert: one column each on disk.
 
@@ -63,7 +64,6 @@ CREATE TABLE IF NOT EXISTS events
     deleted UInt8 COMMENT 'Always 0'
 )
 ENGINE = ReplacingMergeTree(version, deleted)
-PARTITION BY toYear(received_at)
 PRIMARY KEY lead_id
 ORDER BY (lead_id, source_system, event_id, topic_id, partition, offset)
 SETTINGS non_replicated_deduplication_window = 1000
