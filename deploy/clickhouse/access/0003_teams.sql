@@ -5,6 +5,7 @@
 CREATE ROW POLICY OR REPLACE baton_everyone ON leads USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON lead_transitions USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON sla_instances USING 1 TO ALL EXCEPT baton_views;
+CREATE ROW POLICY OR REPLACE baton_everyone ON sla_events USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON events USING 1 TO ALL EXCEPT baton_views;
 -- Merged leads are in no number: their rows are there so that it is known whose they are now.
 CREATE ROW POLICY OR REPLACE baton_team ON leads USING
@@ -17,6 +18,10 @@ CREATE ROW POLICY OR REPLACE baton_team ON lead_transitions USING
     OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
     TO baton_views;
 CREATE ROW POLICY OR REPLACE baton_team ON sla_instances USING
+    getSettingOrDefault('SQL_baton_teams', '') = '*'
+    OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
+    TO baton_views;
+CREATE ROW POLICY OR REPLACE baton_team ON sla_events USING
     getSettingOrDefault('SQL_baton_teams', '') = '*'
     OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
     TO baton_views;
