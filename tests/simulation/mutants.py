@@ -180,7 +180,7 @@ MUTANTS: Final[Mapping[Mutant, int]] = {
     no_dedup: 0,
     end_before_its_records: 9,
     restores_what_was_aborted: 8,
-    restores_before_fencing: 457,
+    restores_before_fencing: 507,
     keeps_without_asking: 78,
     goes_on_after_a_failure: 1,
     takes_what_was_asked_before_a_seek: 16,

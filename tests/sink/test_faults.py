@@ -17,10 +17,12 @@ from streams.sink.sink import Sink
 from streams.store.client import Client, connect
 from streams.store.migrations import Migrator, available, statements
 from tests.sink.support import (
+    START,
     Schemas,
     Worker,
     behind,
     caught_up,
+    complete,
     environment,
     instance,
     journey,
@@ -68,6 +70,10 @@ def write(worker: Worker, numbers: range) -> None:
         lane = number % 4
         worker.write("LeadTransition", transition(f"t{number}", f"l{number % 97}", "mql"), partition=lane)
         worker.write("SlaEvent", instance(f"i{number}", f"l{number % 97}", "open"), partition=lane)
+        event = complete(
+            "LeadCaptured", event_id=f"e{number}", lead_id=f"l{number % 97}", occurred_at=START, source="web"
+        )
+        worker.archive("leads", "LeadCaptured", event | {"entered_by": "system"})
         if number % 10 == 0:
             worker.write("LeadState", state(f"l{number}", "mql", journey(1)), partition=lane)
     worker.done()
@@ -82,6 +88,7 @@ def counted(settings: Settings) -> list[tuple[int, ...]]:
                 ("lead_transitions", "transition_id"),
                 ("sla_instances", "instance_id"),
                 ("sla_events", "instance_id"),
+                ("events", "event_id"),
                 ("leads", "lead_id"),
             )
         ]
@@ -118,7 +125,7 @@ def test_a_store_that_is_away_or_hangs_holds_the_sink_back(own_store: OwnStore, 
             caught_up(sink, worker)
             assert sink.status()["waits_for"] is None
         assert 1_000 <= most <= 1_500
-    assert counted(own_store.settings) == [(9_000, 9_000)] * 3 + [(900, 900)]
+    assert counted(own_store.settings) == [(9_000, 9_000)] * 4 + [(900, 900)]
 
 
 def test_a_slow_store(settings: Settings, worker: Worker) -> None:
@@ -143,7 +150,7 @@ def test_a_slow_store(settings: Settings, worker: Worker) -> None:
             write(worker, range(at, at + 300))
         caught_up(sink, worker)
     assert max(inserts) <= 800
-    assert counted(settings) == [(1_500, 1_500)] * 3 + [(150, 150)]
+    assert counted(settings) == [(1_500, 1_500)] * 4 + [(150, 150)]
 
 
 DDL = {
@@ -159,7 +166,7 @@ def made_anew(client: Client, table: str) -> None:
     client.command(DDL[table])
 
 
-@pytest.mark.parametrize("table", ["lead_transitions", "sla_instances", "sla_events", "leads"])
+@pytest.mark.parametrize("table", ["lead_transitions", "sla_instances", "sla_events", "events", "leads"])
 def test_a_table_made_anew_is_filled_again(settings: Settings, worker: Worker, client: Client, table: str) -> None:
     """While nothing is under way, and before anything else is written into it."""
     write(worker, range(100))
@@ -167,7 +174,7 @@ def test_a_table_made_anew_is_filled_again(settings: Settings, worker: Worker, c
         caught_up(sink, worker)
         made_anew(client, table)
         write(worker, range(100, 200))
-        eventually(lambda: counted(settings) == [(200, 200)] * 3 + [(20, 20)], 30)
+        eventually(lambda: counted(settings) == [(200, 200)] * 4 + [(20, 20)], 30)
         caught_up(sink, worker)
 
 
@@ -179,7 +186,7 @@ def test_a_table_that_is_gone_for_a_while(settings: Settings, worker: Worker, cl
         write(worker, range(100, 200))
         eventually(lambda: "table sla_instances is missing" in (sink.status()["waits_for"] or ""))
         client.command(DDL["sla_instances"])
-        eventually(lambda: counted(settings) == [(200, 200)] * 3 + [(20, 20)], 30)
+        eventually(lambda: counted(settings) == [(200, 200)] * 4 + [(20, 20)], 30)
 
 
 def test_a_table_made_anew_under_an_insert(settings: Settings, worker: Worker, client: Client) -> None:
@@ -220,7 +227,7 @@ def test_a_column_that_the_store_has_not_names_itself(settings: Settings, worker
             eventually(lambda: "grade" in (sink.status()["waits_for"] or ""), 30)
             client.command(f"ALTER TABLE {table} ADD COLUMN grade LowCardinality(Nullable(String))")
         caught_up(sink, worker)
-    assert counted(settings) == [(30, 30)] * 3 + [(3, 3)]
+    assert counted(settings) == [(30, 30)] * 4 + [(3, 3)]
     assert rows(client, "SELECT count() FROM dead_letters") == [(0,)]
 
 

@@ -27,7 +27,9 @@ from tests.sink.support import (
     Worker,
     behind,
     caught_up,
+    complete,
     environment,
+    instance,
     journey,
     position,
     rows,
@@ -40,7 +42,10 @@ from tests.support.processes import Child, start
 
 ALL = 17
 """Two lanes of each of the eight topics that the sink reads, and the dead letters."""
-KEYS = {"lead_transitions": "transition_id", "leads": "lead_id"}
+KEYS = {
+    "lead_transitions": "transition_id", "leads": "lead_id", "sla_events": "instance_id", "sla_instances": "instance_id",
+    "events": "event_id",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -193,13 +198,19 @@ class Load:
 
     def _run(self) -> None:
         write = self._worker.write
-        while not self._enough.wait(0.01):
+        while not self._enough.wait(0.05):
             self._worker.producer.begin_transaction()
             for lane in range(2):
                 story = f"{self.written}-{lane}"
                 write("LeadTransition", *(transition(f"t{story}-{n}", "a", "mql") for n in range(100)), partition=lane)
+                write(
+                    "SlaEvent", *(instance(f"i{story}-{n}", f"l{story}-{n}", "open") for n in range(20)), partition=lane
+                )
                 write("LeadState", *(state(f"l{story}-{n}", "mql", journey(1)) for n in range(20)), partition=lane)
                 write("LanePosition", position(lane, self.written), partition=lane)
+            for n in range(30):
+                captured = complete("LeadCaptured", event_id=f"e{self.written}-{n}", lead_id="a", source="web")
+                self._worker.archive("leads", "LeadCaptured", captured | {"entered_by": "system"})
             self._worker.done()
             self._worker.producer.commit_transaction(30)
             self.written += 1
@@ -218,11 +229,16 @@ def test_kill_after_kill_every_row_is_there_once(
 ) -> None:
     """The sink's process is killed (-9) under load, right after an insert was seen, several times; nothing is twice."""
     settings = real_settings.model_copy(
-        update={"registry_url": embedded_registry_url, "group_instance_id": "sink", "sink_batch_rows": 400}
+        update={
+            "registry_url": embedded_registry_url,
+            "group_instance_id": "sink",
+            "sink_batch_rows": 400,
+            "rollup_interval": 0,
+        }
     )
     topics = Topics(settings.topic_prefix)
     with Registry(settings.registry_url) as registry:
-        ids = registry.ids(topics, ["LeadTransition", "LeadState", "LanePosition"])
+        ids = registry.ids(topics, ["LeadTransition", "SlaEvent", "LeadState", "LanePosition", "LeadCaptured"])
 
     def stored() -> int:
         return counted(real_client, "lead_transitions")[0]
@@ -241,8 +257,9 @@ def test_kill_after_kill_every_row_is_there_once(
     child = start_sink(settings, tmp_path)
     try:
         eventually(lambda: stored() >= total and status(tmp_path)["caught_up"], 150)
-        assert counted(real_client, "lead_transitions") == (total, total, total)
-        assert counted(real_client, "leads") == (load.written * 40,) * 3
+        each = {"lead_transitions": 200, "sla_events": 40, "sla_instances": 40, "leads": 40, "events": 30}
+        for table, count in each.items():
+            assert (table, *counted(real_client, table)) == (table, *(load.written * count,) * 3)
         assert child.stop() == 0
     finally:
         child.kill()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
+from schemas.wire import Encoder
 from streams.config import Settings
 from streams.errors import UnavailableError
 from streams.sink.sink import Sink
@@ -16,6 +17,7 @@ from streams.topic_admin import ensure_topics
 from streams.topics import STORED
 from tests.sink.support import (
     DAY,
+    IDS,
     START,
     Schemas,
     Worker,
@@ -31,7 +33,7 @@ from tests.sink.support import (
     transition,
 )
 from tests.store.fixtures import start_store
-from tests.support.poll import never
+from tests.support.poll import eventually, never
 from tests.support.processes import free_port
 
 
@@ -322,6 +324,34 @@ def test_the_registry_does_not_answer(settings: Settings, worker: Worker, client
         caught_up(sink, worker)
     assert asked == 5
     assert rows(client, "SELECT transition_id FROM lead_transitions") == [("t1",)]
+
+
+def test_a_schema_that_cannot_be_read_names_itself(settings: Settings, worker: Worker, client: Client) -> None:
+    """One of a newer version is set aside; one that the registry has lost may be any of ours, and is waited for."""
+    found = False
+
+    class Newer(Schemas):
+        def text(self, schema_id: int) -> str | None:
+            if schema_id == 900:
+                return '{"type": "record", "name": "LeadWarped", "fields": [{"name": "lead_id", "type": "string"}]}'
+            return super().text(IDS["SlaEvent"] if schema_id == 901 and found else schema_id)
+
+    worker.raw("lead-transitions", b"a", b"\0" + (900).to_bytes(4, "big") + b"\2a")
+    worker.write("LeadTransition", transition("t1", "a", "mql"))
+    with running(settings, lambda given, _: Sink(given, Newer())) as sink:
+        caught_up(sink, worker)
+        told = rows(
+            client, "SELECT origin_offset, reason, schema_id, position(detail, 'LeadWarped') > 0 FROM dead_letters"
+        )
+        assert told == [(0, "unknown_record", 900, 1)]
+        value = Encoder(IDS).encode("SlaEvent", instance("i", "a", "open"))
+        worker.raw("sla-events", b"a", b"\0" + (901).to_bytes(4, "big") + value[5:])
+        worker.done()
+        eventually(lambda: "it does not know schema 901 of an output topic" in (sink.status()["waits_for"] or ""))
+        found = True
+        caught_up(sink, worker)
+    assert rows(client, "SELECT transition_id FROM lead_transitions") == [("t1",)]
+    assert rows(client, "SELECT instance_id FROM sla_events") == [("i",)]
 
 
 def test_a_topic_of_another_generation_is_the_newer_one(store: Settings, client: Client) -> None:
