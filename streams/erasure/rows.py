@@ -1,8 +1,8 @@
 """The rows of erased leads in the store: takes them out, and counts those that are left.
 
 Rows are deleted by a mutation (ALTER TABLE ... DELETE), which rewrites the parts they stand in: nothing of them is left on
-disk, as it would be for a while after a lightweight DELETE. The store writes the mutation down before it answers and
-carries it out by itself, also after a crash. Deleting again changes nothing.
+disk, as it would be for a while after a lightweight DELETE. The store writes the mutation down before it carries it out,
+and goes on with it after a crash. Deleting again changes nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def forget(client: Client, leads: Iterable[str]) -> None:
                 f"ALTER TABLE {stored(client, table)} DELETE WHERE {rule.lead} IN {{ids:Array(String)}}"
                 f" AND NOT ({rule.stays})",
                 parameters={"ids": ids[start : start + _AT_ONCE]},
+                # Done when it is answered: a row that takes back what is being deleted would be left alone.
+                settings={"mutations_sync": 2},
             )
 
 

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from streams.config import Settings
+from streams.erasure.rows import forget, missed
 from streams.errors import BatonError
 from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
 from streams.store.client import Client, connect
@@ -61,7 +62,6 @@ class Roller:
 
     def _run(self) -> None:
         checked = tidied = time.monotonic()
-        missed = True
         while not self._stopping.is_set():
             began = time.monotonic()
             self._wake.clear()
@@ -70,9 +70,6 @@ class Roller:
                     self._client = connect(self._settings)
                 rollups = Rollups(self._client, self._settings.store_url, owner=self._me)
                 order = Reconciliation(self._client, self._settings.store_url)
-                if missed:
-                    order.mark_missed()
-                    missed = False
                 if (leads := rollups.roll()) is not None:
                     self._looked_at = began
                     ROLLED_LEADS.inc(leads)
@@ -85,6 +82,8 @@ class Roller:
                 if began - tidied > _TIDY_SECONDS:
                     tidied = began
                     order.drop_old()
+                    # What a mutation met while it was being rolled up.
+                    forget(self._client, missed(self._client))
             except BatonError as error:
                 ROLLUP_ERRORS.inc()
                 log.warning("not rolled up", cause=str(error))

@@ -257,6 +257,8 @@ class Sink:
         self._consumer.assign(places)
         self._consumer.resume(places)  # a partition stays paused when it is assigned anew
         self._wanted = None
+        # Before anything is inserted: what is marked then would hide what is not.
+        self._until_done("marks", self._writer.mark_missed)
         self._until_done("erasures", self._writer.forget_missed)
         log.info("sink positioned", partitions=len(wanted))
 

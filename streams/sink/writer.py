@@ -19,6 +19,7 @@ from streams.sink.avro import TOLD, Block
 from streams.sink.batch import TABLES
 from streams.store.client import INSERT_SETTINGS, Client, connect, failure
 from streams.store.cluster import stored_name
+from streams.store.reconcile import Reconciliation
 
 MOST_ROWS: Final = 500_000
 """Of one insert: well under max_insert_block_size (1,048,449), so that it is one block, and one part, or nothing."""
@@ -62,6 +63,10 @@ class Writer:
     def forget_missed(self) -> None:
         """Likewise of leads whose erasure the sink did not see: it was away for longer than Kafka keeps tombstones."""
         self._answered(lambda: erasures.forget(self.client, erasures.missed(self.client)))
+
+    def mark_missed(self) -> None:
+        """Marks as changed what a store that was killed in mid-insert may have left unmarked."""
+        self._answered(lambda: Reconciliation(self.client, self._settings.store_url).mark_missed())
 
     def tables(self) -> dict[str, str]:
         """Table -> its identity: another one once it was dropped and made anew. Raises BatonError where one is missing."""

@@ -3,7 +3,8 @@
 One rollup is a row of `rollups`. Whoever inserts it does it, in shares of so many leads; whoever finds one that is not done
 and has not moved for a while takes it over. Every insert is named by rollup, share and table, so that two who believe that
 it is theirs insert once. A rollup takes in all that has changed so far, but declares done only what was marked a little
-while ago: a mark may be seen shortly before the row that it is for.
+while ago, and before the oldest insert that is under way: a mark is dated when its insert begins and seen when it has ended,
+and it may be seen shortly before the row that it is for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.store.client import Client
+from streams.store.cluster import everywhere
 from streams.store.rolling import CHANGED, Rolling, Share, Store, all_leads, changed_leads
 
 LEADS: Final = ("journeys", "clocks", "stays")
@@ -28,6 +30,8 @@ _MANY: Final = 1_000
 SHARE: Final = 50_000
 """Leads of one share: their rows are one block in memory."""
 _MARGIN_SECONDS: Final = 1
+_LONGEST_INSERT_SECONDS: Final = 3600
+"""What inserts for longer is none of a sink's: nothing waits for it."""
 _STALE_SECONDS: Final = 120
 
 
@@ -87,13 +91,16 @@ class Rollups:
         if not done:
             return _Work(number, whole, tuple(bounds)) if owner == self._me or age >= _STALE_SECONDS else None
         number = int(number) + 1
+        processes = everywhere(self._store.client, "system.processes")
         self._store.command(
-            "INSERT INTO rollups (number, upto, owner, everything, bounds, is_done) SELECT {number:UInt64},"
-            " greatest(now64(3) - toIntervalSecond({margin:UInt32}), (SELECT max(upto) FROM rollups)), {me:String},"
+            "INSERT INTO rollups (number, upto, owner, everything, bounds, is_done) SELECT {number:UInt64},"  # noqa: S608
+            " greatest((SELECT max(upto) FROM rollups), least(now64(3) - toIntervalSecond({margin:UInt32}),"
+            " (SELECT min(now64(3) - toIntervalMillisecond(toUInt64(1000 * elapsed) + 100))"
+            f" FROM {processes} WHERE query_kind = 'Insert' AND elapsed < {{longest:UInt32}}))), {{me:String}},"
             " {everything:Bool}, {bounds:Array(String)}, false",
             {
-                "number": number, "margin": _MARGIN_SECONDS, "me": self._me, "everything": everything,
-                "bounds": self._bounds(everything=everything),
+                "number": number, "margin": _MARGIN_SECONDS, "longest": _LONGEST_INSERT_SECONDS, "me": self._me,
+                "everything": everything, "bounds": self._bounds(everything=everything),
             },
             f"{number}-begun",
         )  # fmt: skip

@@ -27,3 +27,19 @@ def test_what_has_landed_is_rolled_up(settings: Settings, worker: Worker, client
     assert rows(client, "SELECT lead_id, source, sum(sign) FROM counted_journeys GROUP BY ALL") == [("a", "web", 1)]
     assert rows(client, "SELECT source, fields, sum(sign) FROM counted_known GROUP BY ALL") == [("web", 0, 1)]
     assert rows(client, "SELECT count() FROM rolling") == [(0,)]
+
+
+def test_what_lost_its_mark_is_marked_before_later_marks_hide_it(
+    settings: Settings, worker: Worker, client: Client
+) -> None:
+    # As a store leaves it that is killed between a row and its mark.
+    client.command("DETACH TABLE leads_changed")
+    worker.write("LeadState", state("a", "mql", journey(1, mql_at=START), source="web"))
+    with running(settings) as sink:
+        caught_up(sink, worker)
+    client.command("ATTACH TABLE leads_changed")
+    assert rows(client, "SELECT lead_id FROM changed") == []
+    worker.write("LeadState", state("b", "mql", journey(1, mql_at=START), source="web"))
+    with running(settings) as sink:
+        caught_up(sink, worker)
+    assert sorted(rows(client, "SELECT DISTINCT lead_id FROM changed")) == [("a",), ("b",)]

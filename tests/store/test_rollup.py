@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ import pytest
 from processors import rows
 from processors.rows import At, Row
 from streams.config import Settings
-from streams.store.client import INSERT_SETTINGS, Client
+from streams.store.client import INSERT_SETTINGS, Client, connect
 from streams.store.reconcile import Reconciliation
 from streams.store.rolling import Rolling, Share
 from streams.store.rollup import TABLES, Rollups
 from tests.sink.support import START, journey, state
 from tests.store.fixtures import client, embedded_store_url, store
+from tests.support.poll import eventually
 
 __all__ = ["client", "embedded_store_url", "store"]
 
@@ -124,6 +126,28 @@ def test_a_mark_that_was_lost_is_made_up_for(rollups: Rollups, order: Reconcilia
     assert stages(client) == [("web", "mql", 2), ("web", "sal", 1)]
     rollups.roll()
     assert order.differing() == EQUAL
+
+
+def test_a_mark_that_is_seen_late_is_taken_in(rollups: Rollups, store: Settings, client: Client) -> None:
+    """It is dated when its insert begins: a rollup that is done meanwhile has not seen it."""
+    slow = connect(store)
+    inserting = threading.Thread(
+        target=slow.command,
+        args=(
+            "INSERT INTO changed_leads (lead_id, told_in) SELECT 'late', 'leads' FROM numbers(100) WHERE sleepEachRow(0.1) = 0",
+        ),
+        kwargs={"settings": {**INSERT_SETTINGS, "function_sleep_max_microseconds_per_block": 60_000_000}},
+    )
+    inserting.start()
+    under_way = (
+        "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE '%sleepEach%' AND elapsed > 2"
+    )
+    eventually(lambda: client.query(under_way).first_row == (1,), 60)
+    assert rollups.roll() == 2
+    assert inserting.is_alive(), "it was to be under way until here"
+    inserting.join()
+    slow.close()
+    assert "late" in {lead for (lead,) in client.query("SELECT lead_id FROM changed").result_rows}
 
 
 def test_reconciliation_finds_what_is_wrong_and_a_rebuild_mends_it(

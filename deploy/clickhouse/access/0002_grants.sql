@@ -53,6 +53,7 @@ GRANT SELECT, INSERT ON counted_moves TO baton_sink;
 GRANT SELECT, INSERT ON counted_shows TO baton_sink;
 GRANT SELECT(database, engine, name, uuid) ON system.tables TO baton_sink;
 GRANT SELECT(active, database, modification_time, partition, table) ON system.parts TO baton_sink;
+GRANT SELECT(query_kind, elapsed) ON system.processes TO baton_sink;
 -- Who makes a view or keeps the ledger needs the right to read what is read there.
 GRANT CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER, INSERT, SELECT, TRUNCATE, OPTIMIZE ON * TO baton_migrations;
 GRANT CREATE DATABASE ON * TO baton_migrations;

@@ -1309,11 +1309,6 @@ CROSS JOIN
         SELECT 0, sum(sign), sumIf(sign, opportunity_after_mql >= 0 AND opportunity_after_mql <= toInt64({window_days:UInt32}))
         FROM counted_journeys
         WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
-        UNION ALL
-        SELECT sum(sign), sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})),
-            sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND opportunity_after_mql >= 0 AND opportunity_after_mql <= toInt64({window_days:UInt32}))
-        FROM journeys_since
-        WHERE mql_at IS NOT NULL
     )
 ) AS everybody
 WHERE mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND shown_at <= mql_at + toIntervalDay({window_days:UInt32})
