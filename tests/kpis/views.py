@@ -17,12 +17,7 @@ _SOME: Final = 6
 """Days: a window that is over for some and not for others."""
 
 
-def _period(known: Known) -> tuple[int, int]:
-    return known.now - 40 * DAY, known.now - 7 * DAY
-
-
-def _span(known: Known) -> str:
-    since, until = _period(known)
+def _span(since: int, until: int) -> str:
     return f"since = fromUnixTimestamp64Milli({since}, 'UTC'), until = fromUnixTimestamp64Milli({until}, 'UTC')"
 
 
@@ -39,6 +34,44 @@ def _attribution(model: str) -> Check:
         f"{_model(model)}, since = '2000-01-01 00:00:00', until = '2100-01-01 00:00:00')"
     )
     return lambda _: select, lambda known: deals.attribution(known, model, 90, 27)
+
+
+HOUR: Final = DAY // 24
+PERIODS: Final[Mapping[str, Callable[[int], tuple[int, int]]]] = {
+    "": lambda now: (now - 40 * DAY, now - 7 * DAY),
+    "_of_days": lambda now: ((now - 40 * DAY) // DAY * DAY, (now - 7 * DAY) // DAY * DAY),
+    "_of_hours": lambda now: ((now - 20 * DAY) // DAY * DAY + 6 * HOUR, (now - 20 * DAY) // DAY * DAY + 20 * HOUR),
+    "_from_midnight": lambda now: ((now - 30 * DAY) // DAY * DAY, (now - 9 * DAY) // DAY * DAY + 13 * HOUR),
+    "_to_midnight": lambda now: ((now - 30 * DAY) // DAY * DAY + 1, (now - 9 * DAY) // DAY * DAY),
+}
+"""Periods that begin and end in a day, with one, or within the same."""
+
+
+def _flow(period: Callable[[int], tuple[int, int]]) -> Check:
+    return (
+        lambda known: (
+            "source, from_stage, to_stage, entered_from, entered_to, flow"
+            f" FROM kpi_flow_conversion({_span(*period(known.now))})"
+        ),
+        lambda known: funnel.flow(known, *period(known.now)),
+    )
+
+
+def _balance(period: Callable[[int], tuple[int, int]]) -> Check:
+    return (
+        lambda known: f"stage, at_start, entered, left, at_end FROM kpi_stage_balance({_span(*period(known.now))})",
+        lambda known: funnel.stage_balance(known, *period(known.now)),
+    )
+
+
+def _conversion(days: int) -> Check:
+    return (
+        lambda _: (
+            "toString(cohort), source, from_stage, to_stage, entered, mature, maturity_share, converted, conversion"
+            f" FROM kpi_conversion(window_days = {days})"
+        ),
+        lambda known: funnel.conversion(known, days),
+    )
 
 
 CHECKS: Final[Mapping[str, Check]] = {
@@ -77,9 +110,10 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
     "sla_missed": (
         lambda known: (
-            f"policy, team, missed, late_met, breached_ended, breached_open FROM kpi_sla_missed({_span(known)})"
+            "policy, team, missed, late_met, breached_ended, breached_open"
+            f" FROM kpi_sla_missed({_span(*PERIODS[''](known.now))})"
         ),
-        lambda known: clocks.sla_missed(known, *_period(known)),
+        lambda known: clocks.sla_missed(known, *PERIODS[""](known.now)),
     ),
     "dead_letters": (lambda _: "reason, origin_topic, letters FROM kpi_dead_letters", clocks.dead_letters),
     "ignored": (
@@ -94,28 +128,15 @@ CHECKS: Final[Mapping[str, Check]] = {
         lambda known: funnel.disposition(known, _SOME),
     ),
     "rejections": (lambda _: "source, reason, rejections, share FROM kpi_rejections", funnel.rejections),
-    "conversion": (
-        lambda _: (
-            "toString(cohort), source, from_stage, to_stage, entered, mature, maturity_share, converted, conversion"
-            f" FROM kpi_conversion(window_days = {_SOME})"
-        ),
-        lambda known: funnel.conversion(known, _SOME),
-    ),
-    "flow": (
-        lambda known: (
-            f"source, from_stage, to_stage, entered_from, entered_to, flow FROM kpi_flow_conversion({_span(known)})"
-        ),
-        lambda known: funnel.flow(known, *_period(known)),
-    ),
+    "conversion": _conversion(_SOME),
+    **{f"conversion_in_{days}": _conversion(days) for days in (0, 1, 30)},
+    **{f"flow{name}": _flow(period) for name, period in PERIODS.items()},
     "time_in_stage": (
         lambda _: "stage, source, stays, p50_days, p90_days FROM kpi_time_in_stage",
         funnel.time_in_stage,
     ),
     "stage_age": (lambda _: "stage, team, leads, p50_days, p90_days FROM kpi_stage_age", funnel.stage_age),
-    "stage_balance": (
-        lambda known: f"stage, at_start, entered, left, at_end FROM kpi_stage_balance({_span(known)})",
-        lambda known: funnel.stage_balance(known, *_period(known)),
-    ),
+    **{f"stage_balance{name}": _balance(period) for name, period in PERIODS.items()},
     "velocity": (
         lambda _: "toString(month), qualified, before, velocity, is_over FROM kpi_lead_velocity",
         funnel.velocity,
