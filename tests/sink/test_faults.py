@@ -157,7 +157,7 @@ DDL = {
     word.split("EXISTS ")[1].split()[0]: word
     for migration in available()
     for word in statements(migration.up)
-    if word.startswith("CREATE TABLE IF NOT EXISTS")
+    if "CREATE TABLE IF NOT EXISTS " in word
 }
 
 
