@@ -32,7 +32,8 @@ class Roller:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._me = secrets.token_hex(8)
+        # Under the name that it keeps over a restart it goes on at once with what its predecessor was killed at.
+        self._me = settings.group_instance_id or secrets.token_hex(8)
         self._client: Client | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()

@@ -10,6 +10,7 @@ and it may be seen shortly before the row that it is for.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +33,10 @@ SHARE: Final = 50_000
 _MARGIN_SECONDS: Final = 1
 _LONGEST_INSERT_SECONDS: Final = 3600
 """What inserts for longer is none of a sink's: nothing waits for it."""
-_STALE_SECONDS: Final = 120
+_BEAT_SECONDS: Final = 5
+"""Who is at a rollup says so this often, between two inserts."""
+_STALE_SECONDS: Final = 30
+"""Of silence, after which another does it too: that is twice the work, if the first was only slow, and the same rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Rollups:
         self._store = Store(client, store_url)
         self._share = share
         self._me = owner or secrets.token_hex(8)
+        self._told_at = 0.0
 
     def roll(self) -> int | None:
         """Takes in what has changed; how many leads that were. None: another process is at it."""
@@ -68,8 +73,6 @@ class Rollups:
     def _do(self, work: _Work) -> int:
         leads = 0
         for after, upto in zip(["", *work.bounds], [*work.bounds, ""], strict=True):
-            if after:
-                self._tell(work.number, done=False)
             # Numbers of our own, whoever else may be at the same rollup.
             leads += self._take_in(work, Share(secrets.randbits(60), after, upto, work.everything))
         self._tell(work.number, done=True)
@@ -81,6 +84,7 @@ class Rollups:
             " SELECT number, upto, owner, everything, bounds, {done:Bool} FROM rollups FINAL WHERE number = {number:UInt64}",
             {"number": number, "done": done},
         )
+        self._told_at = time.monotonic()
 
     def _claim(self, *, everything: bool) -> _Work | None:
         last = self._store.rows(
@@ -89,7 +93,10 @@ class Rollups:
         )
         number, done, owner, age, whole, bounds = last[0] if last else (0, True, "", 0, False, [])
         if not done:
-            return _Work(number, whole, tuple(bounds)) if owner == self._me or age >= _STALE_SECONDS else None
+            if owner != self._me and age < _STALE_SECONDS:
+                return None
+            self._tell(number, done=False)
+            return _Work(number, whole, tuple(bounds))
         number = int(number) + 1
         processes = everywhere(self._store.client, "system.processes")
         self._store.command(
@@ -104,6 +111,7 @@ class Rollups:
             },
             f"{number}-begun",
         )  # fmt: skip
+        self._told_at = time.monotonic()
         # Of two who insert it the store keeps the first.
         owner, bounds = self._store.rows(
             "SELECT owner, bounds FROM rollups WHERE number = {number:UInt64} LIMIT 1", number=number
@@ -136,6 +144,8 @@ class Rollups:
             return rolling.count()
 
     def _add(self, table: str, work: _Work, share: Share, *, many: bool) -> None:
+        if time.monotonic() - self._told_at > _BEAT_SECONDS:
+            self._tell(work.number, done=False)
         # Of leads that are new the change is all there is, and need not be added up. With counts by row it has to be.
         new = (
             many
@@ -148,7 +158,9 @@ class Rollups:
         rows = f"{table}_signed" if new else f"{table}_changes"
         self._store.command(
             # What is taken back first: collapsing goes by the order of the rows.
-            f"INSERT INTO counted_{table} SELECT * FROM {rows}(number = {{number:UInt64}}) ORDER BY sign",  # noqa: S608  # our names
-            share.parameters,
+            # And none once another has done it all: by now its rows may be a later rollup's.
+            f"INSERT INTO counted_{table} SELECT * FROM {rows}(number = {{number:UInt64}})"  # noqa: S608  # our names
+            " WHERE (SELECT max(is_done) FROM rollups WHERE number = {rollup:UInt64}) = 0 ORDER BY sign",
+            {**share.parameters, "rollup": work.number},
             f"{work.number}-{table}-{share.after}-{share.upto}",
         )

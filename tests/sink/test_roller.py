@@ -1,4 +1,4 @@
-"""The roller beside a running sink: what has landed is rolled up before all counts as caught up."""
+"""The roller beside a running sink: what has landed is rolled up before all counts as caught up, after a kill as well."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from streams.metrics import ROLLUP_ERRORS
 from streams.sink.roller import Roller
 from streams.sink.sink import Sink
 from streams.store.client import Client
+from streams.store.rollup import Rollups
 from tests.sink.support import START, Worker, caught_up, journey, rows, running, state
 from tests.support.poll import eventually
 
 
 def test_what_has_landed_is_rolled_up(settings: Settings, worker: Worker, client: Client) -> None:
-    roller = Roller(settings.model_copy(update={"rollup_interval": 0.1}))
+    # Its predecessor was killed at a rollup just now.
+    assert Rollups(client, settings.store_url, owner="sink-1")._claim(everything=True)
+    roller = Roller(settings.model_copy(update={"rollup_interval": 0.1, "group_instance_id": "sink-1"}))
     # The store refuses the first rollup: it is tried again.
     client.command("RENAME TABLE counted_known TO away")
     failed = ROLLUP_ERRORS._value.get()
     worker.write("LeadState", state("a", "mql", journey(1, mql_at=START), source="web"))
     with running(settings, lambda given, schemas: Sink(given, schemas, roller)) as sink:
         roller.start()
-        eventually(lambda: ROLLUP_ERRORS._value.get() > failed, 60)
-        assert not sink.status()["caught_up"]
-        client.command("RENAME TABLE away TO counted_known")
-        caught_up(sink, worker)
-    roller.stop()
+        try:
+            eventually(lambda: ROLLUP_ERRORS._value.get() > failed, 20)
+            assert not sink.status()["caught_up"]
+            client.command("RENAME TABLE away TO counted_known")
+            caught_up(sink, worker)
+        finally:
+            roller.stop()
     assert rows(client, "SELECT lead_id, source, sum(sign) FROM counted_journeys GROUP BY ALL") == [("a", "web", 1)]
     assert rows(client, "SELECT source, fields, sum(sign) FROM counted_known GROUP BY ALL") == [("web", 0, 1)]
     assert rows(client, "SELECT count() FROM rolling") == [(0,)]

@@ -80,25 +80,48 @@ def test_rolling_up_again_changes_nothing(rollups: Rollups, store: Settings, cli
     assert client.query("SELECT sum(sign), count() FROM counted_journeys").first_row == (2, 2)
 
 
-def test_of_two_one_rolls_up_and_who_breaks_off_is_taken_over(
-    rollups: Rollups, store: Settings, client: Client
-) -> None:
-    other = Rollups(client, store.store_url)
-    work = rollups._claim(everything=False)
-    assert work is not None
-    assert other.roll() is None
-    # Half of it is done, by one who then is gone for good.
-    with Rolling(rollups._store, Share(7)) as rolling:
-        rolling.begin()
-        rollups._add("journeys", work, Share(7), many=False)
+def silent(client: Client) -> None:
+    """As if nothing had been heard of the rollup under way for an hour."""
     client.command(
         "INSERT INTO rollups (number, upto, owner, is_done, written_at) SELECT number, upto, owner, false,"
         " now64(3) - toIntervalHour(1) FROM rollups"
     )
     client.command("OPTIMIZE TABLE rollups FINAL")
+
+
+def test_of_two_one_rolls_up_and_who_breaks_off_is_taken_over(
+    rollups: Rollups, store: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Rollups(client, store.store_url)
+    work = rollups._claim(everything=False)
+    assert work is not None
+    assert other.roll() is None
+    silent(client)
+    with monkeypatch.context() as patched:
+        patched.setattr("streams.store.rollup._BEAT_SECONDS", 0)
+        rollups._add("merges", work, Share(7), many=False)
+    assert other.roll() is None
+    # Half of it is done, by one who then is gone for good.
+    with Rolling(rollups._store, Share(7)) as rolling:
+        rolling.begin()
+        rollups._add("journeys", work, Share(7), many=False)
+    silent(client)
     assert other.roll() is not None
     assert stages(client) == [("web", "mql", 2)]
     assert Reconciliation(client, store.store_url).differing() == EQUAL
+
+
+def test_who_comes_back_when_all_is_done_adds_nothing(rollups: Rollups, store: Settings, client: Client) -> None:
+    work = rollups._claim(everything=False)
+    assert work is not None
+    silent(client)
+    assert Rollups(client, store.store_url).roll() == 2
+    told(client, state("c", "sal", journey(1, sal_at=START), source="web"), first=100)
+    with Rolling(rollups._store, Share(7)) as rolling:
+        rolling.begin()
+        # What it finds to do is a later rollup's: it would not come under the same name.
+        rollups._add("journeys", work, Share(7), many=False)
+    assert client.query("SELECT sum(sign) FROM counted_journeys").first_row == (2,)
 
 
 def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> None:
