@@ -286,7 +286,7 @@ def test_a_store_that_is_not_there_at_the_start(settings: Settings, embedded_reg
 def test_a_store_that_is_not_there_for_one_command(settings: Settings) -> None:
     port = free_port()
     said = subprocess.run(
-        [sys.executable, "-m", "streams", "migrate", "status", "--store-url", f"http://127.0.0.1:{port}"],
+        [sys.executable, "-m", "streams", "migrate", "status", "--wait", "0", "--store-url", f"http://127.0.0.1:{port}"],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert said.returncode == 1
