@@ -7,7 +7,8 @@ next call or at flush: nothing is lost silently. Every producer of Baton's topic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -41,12 +42,20 @@ _ENUMS: Final = {
 }
 
 
-def unheeded(_: KafkaError) -> None:
-    """`error_cb` of a transactional producer, whose calls tell of its errors in any case.
+@contextmanager
+def client_errors() -> Iterator[None]:
+    """Around flush() and poll() of a transactional producer: what they raise is a KafkaException.
 
-    Without one the client raises a fatal error (fencing is one) within flush() or poll() while delivery call-backs are
-    still to be made: now and then it comes out as a SystemError that names no cause.
+    The client raises a fatal error (fencing is one) from within these calls, whatever `error_cb` says; where delivery
+    call-backs are still to be made, the next of them turns it into a SystemError that names no cause.
     """
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KafkaException):
+            cause = cause.__cause__ or cause.__context__
+        raise cause or error from None
 
 
 class DeliveryError(BatonError):

@@ -25,7 +25,7 @@ from streams.config import Settings
 from streams.deadletters.mending import CannotMend, Mend, Outgoing
 from streams.deadletters.reading import ErasedLeads, Letter, Letters, Wanted
 from streams.errors import BatonError, ConfigurationError
-from streams.publisher import PARTITIONER, unheeded
+from streams.publisher import PARTITIONER, client_errors
 from streams.topic_settings import LARGEST
 from streams.topics import LETTER_REPLAYS
 
@@ -61,7 +61,7 @@ class Outbox:
         config: dict[str, Any] = {
             "bootstrap.servers": settings.brokers, "acks": settings.acks, "enable.idempotence": True, "linger.ms": 5,
             "partitioner": PARTITIONER, "message.max.bytes": LARGEST + 65_536, "message.timeout.ms": 60_000,
-            "error_cb": unheeded, "log_level": 0,
+            "log_level": 0,
         }  # fmt: skip
         if self._transactions:
             config |= {"transactional.id": f"{settings.group}-dead-letters", "transaction.timeout.ms": 60_000}
@@ -100,7 +100,8 @@ class Outbox:
                 self._producer.produce(topic, value, key, partition, on_delivery=self._reported, headers=headers)
                 return
             except BufferError:
-                self._producer.poll(0.1)
+                with client_errors():
+                    self._producer.poll(0.1)
 
     def _reported(self, error: Any, _: Any) -> None:
         if error is not None and self._failed is None:
@@ -110,7 +111,8 @@ class Outbox:
         """Makes what was added visible."""
         if not self._count:
             return
-        left = self._producer.flush(_SECONDS)
+        with client_errors():
+            left = self._producer.flush(_SECONDS)
         if left or self._failed:
             self.abandon()
             raise BatonError(f"dead letters cannot be published: {self._failed or 'no answer'}; run it again")

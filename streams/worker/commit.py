@@ -29,7 +29,7 @@ from confluent_kafka import KafkaException, Message
 
 from streams.config import Settings
 from streams.errors import BatonError
-from streams.publisher import PARTITIONER, unheeded
+from streams.publisher import PARTITIONER, client_errors
 from streams.topics import FORWARDS, STATES, Topics
 from streams.worker.lane import Batch
 from streams.worker.ports import Ports, Steps
@@ -68,7 +68,6 @@ class LaneLog:
             # The embedded broker keeps 5 MB a partition, as they come: a sink that lags finds five times as much.
             "compression.type": "lz4",
             "partitioner": PARTITIONER,
-            "error_cb": unheeded,
             "log_level": 0,
         }
         if settings.transactions:
@@ -103,7 +102,9 @@ class LaneLog:
         # The last record's delivery tells the broker's time.
         self._produce(names[topic], value, key, self._delivered)
         yield "position"
-        if producer.flush(_SECONDS):
+        with client_errors():
+            left = producer.flush(_SECONDS)
+        if left:
             raise BatonError(f"lane {self.number}: the broker took longer than {_SECONDS:.0f} s to take a batch")
         yield "flush"
         if self._settings.transactions:
@@ -119,7 +120,8 @@ class LaneLog:
                 self._producer.produce(topic, value, key, self._partition.get(topic, self.number), report)
                 return
             except BufferError:  # the client's queue is full: wait for room, that is what bounds memory
-                self._producer.poll(0.1)
+                with client_errors():
+                    self._producer.poll(0.1)
 
     def _failed(self, error: object, message: Message) -> None:
         if error is not None:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from processors.facts import RefusedFact
@@ -15,7 +15,7 @@ from schemas.catalog import CATALOG
 from schemas.wire import Decoder, schema_id
 from streams.errors import UnavailableError
 from streams.importers.shape import RefusedEvent
-from streams.publisher import DeliveryError, Publisher
+from streams.publisher import DeliveryError, Publisher, client_errors
 from streams.registry import Registry
 from streams.topic_admin import ensure_topics
 from streams.topics import END_OF_INPUT_KEY, INPUTS, RECEIVED_AT_HEADER
@@ -278,3 +278,12 @@ def test_a_registry_that_never_answers_is_one_clear_line(mock_brokers: str) -> N
     with Registry(url, patience=0.3) as registry, pytest.raises(UnavailableError) as caught:
         Publisher(settings_of(Cluster(mock_brokers, url, real=False), ""), registry)
     assert str(caught.value).startswith(f"schema registry {url}: ")
+
+
+def test_a_fatal_error_that_a_delivery_report_ran_into_is_named() -> None:
+    fenced = KafkaException(KafkaError(KafkaError._FENCED))
+    with pytest.raises(KafkaException) as caught, client_errors():
+        raise SystemError("<function reported> returned a result with an exception set") from fenced
+    assert caught.value.args[0].code() == KafkaError._FENCED
+    with pytest.raises(SystemError, match="another"), client_errors():
+        raise SystemError("another")
