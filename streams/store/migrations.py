@@ -1,10 +1,10 @@
 """Migrations of the store: numbered SQL files, applied in order, remembered with their checksums.
 
 Files: deploy/clickhouse/migrations/NNNN_name.up.sql and .down.sql. A file is applied statement by statement, and the ledger
-keeps how far it came; each statement can run again. One that failed half way is resumed after its last good statement or,
-if it was edited since, from its first. One that was applied and then edited is refused. Whoever changes anything holds the
-ledger's lock, so any number may start at once. On a cluster (the setting store_cluster) layout.py makes another form of the
-same files.
+keeps how far it came, to the second; each statement can run again. One that failed half way is resumed after its last good
+statement (one whose process was killed, after one of a second before) or, if it was edited since, from its first. One that
+was applied and then edited is refused. Whoever changes anything holds the ledger's lock, so any number may start at once.
+On a cluster (the setting store_cluster) layout.py makes another form of the same files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from streams.errors import BatonError, ConfigurationError, UnavailableError
 from streams.store.client import Client, connect, failure
 from streams.store.cluster import MAKING
 from streams.store.layout import Layout
-from streams.store.ledger import Entry, Ledger
+from streams.store.ledger import Elapsed, Entry, Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,8 @@ _NAME: Final = re.compile(r"(\d{4})_(\w+)\.up\.sql")
 _END: Final = re.compile(r";[ \t]*(?:\n|\Z)")
 _LOCK_PATIENCE: Final = 600.0
 _LOCK_STALE_AFTER: Final = 30.0
+_TELL_SECONDS: Final = 1.0
+"""How often the ledger is told how far a file came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,18 +219,21 @@ class Migrator:
             done=before.done if resumed and before is not None else 0,
         )  # fmt: skip
         parts = self.up_statements(migration)
+        written = Elapsed()
         for number, statement in enumerate(parts[entry.done :], entry.done + 1):
             ledger.require_lock()
             try:
                 self._run(client, statement, f"migration {migration.label}, statement {number}")
             except UnavailableError:
-                raise  # the ledger cannot be written either; it says how far this came
+                raise  # the ledger cannot be written either; it says how far this came, up to a second ago
             except BatonError as error:
                 with suppress(BatonError):  # what went wrong counts, also where it keeps the ledger from being written
                     ledger.write(replace(entry, failure=str(error)))
                 raise
             entry = replace(entry, done=number)
-            ledger.write(entry)
+            if number == 1 or written.seconds >= _TELL_SECONDS:
+                written = Elapsed()
+                ledger.write(entry)
         ledger.write(replace(entry, applied=True))
         log.info("migration applied", migration=migration.label)
 
