@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from streams.config import Settings
-from streams.erasure.rows import forget, missed
+from streams.erasure.rows import forget, missed, missed_of
 from streams.errors import BatonError
 from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
 from streams.store.client import Client, connect
@@ -72,6 +72,8 @@ class Roller:
                 rollups = Rollups(self._client, self._settings.store_url, owner=self._me)
                 order = Reconciliation(self._client, self._settings.store_url)
                 if (leads := rollups.roll()) is not None:
+                    # What was being rolled up when they were erased.
+                    forget(self._client, missed_of(self._client, rollups.gone))
                     self._looked_at = began
                     ROLLED_LEADS.inc(leads)
                     if leads:

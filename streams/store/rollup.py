@@ -57,6 +57,8 @@ class Rollups:
         self._share = share
         self._me = owner or secrets.token_hex(8)
         self._told_at = 0.0
+        self.gone: set[str] = set()
+        """Leads that it came across whose state was given up: if they were erased, what it put back of them has to go."""
 
     def roll(self) -> int | None:
         """Takes in what has changed; how many leads that were. None: another process is at it."""
@@ -141,6 +143,13 @@ class Rollups:
             rolling.tell()
             for table in (*LEADS, *STORIES):
                 self._add(table, work, share, many=many)
+            self.gone.update(
+                lead
+                for (lead,) in self._store.rows(
+                    f"SELECT DISTINCT lead_id FROM leads WHERE lead_id IN ({CHANGED}) AND deleted",  # noqa: S608  # our names
+                    number=share.number,
+                )
+            )
             return rolling.count()
 
     def _add(self, table: str, work: _Work, share: Share, *, many: bool) -> None:

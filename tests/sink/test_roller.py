@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from streams.config import Settings
+from streams.erasure import rows as erasures
 from streams.metrics import ROLLUP_ERRORS
 from streams.sink.roller import Roller
 from streams.sink.sink import Sink
 from streams.store.client import Client
 from streams.store.rollup import Rollups
-from tests.sink.support import START, Worker, caught_up, journey, rows, running, state
+from streams.topics import STATES
+from tests.sink.support import START, Worker, caught_up, journey, rows, running, state, transition
 from tests.support.poll import eventually
 
 
@@ -48,3 +50,26 @@ def test_what_lost_its_mark_is_marked_before_later_marks_hide_it(
     with running(settings) as sink:
         caught_up(sink, worker)
     assert sorted(rows(client, "SELECT DISTINCT lead_id FROM changed")) == [("a",), ("b",)]
+
+
+def test_what_was_being_rolled_up_of_a_lead_as_it_was_erased_goes_too(
+    settings: Settings, worker: Worker, client: Client
+) -> None:
+    with running(settings) as sink:
+        worker.write("LeadState", state("a", "mql", journey(1, mql_at=START), source="web"))
+        worker.write("LeadTransition", transition("a-1", "a", "erased", 5, sequence=2))
+        caught_up(sink, worker)
+        worker.raw(STATES, b"a", None)
+        caught_up(sink, worker)
+    # As a rollup leaves it that had read the lead before it was given up, and inserts after its rows were deleted.
+    columns = "lead_id, cycle, is_current, source, team, lead_team, lead_stage, sign"
+    client.command(f"INSERT INTO counted_journeys ({columns}) VALUES ('a', 1, true, 'web', 'n', 'n', 'mql', 1)")  # noqa: S608  # no data in it
+    roller = Roller(settings.model_copy(update={"rollup_interval": 0.1}))
+    with running(settings, lambda given, schemas: Sink(given, schemas, roller)) as sink:
+        roller.start()
+        try:
+            caught_up(sink, worker)
+        finally:
+            roller.stop()
+    assert rows(client, "SELECT count() FROM counted_journeys WHERE lead_id = 'a'") == [(0,)]
+    assert erasures.left(client) == {}
