@@ -164,10 +164,10 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION standing (SELECT is_current, source, lead_stage, reached, sum(sign) GROUP BY is_current, source, lead_stage, reached),
     PROJECTION routed (SELECT is_raised, team, routing_bucket, sum(sign) GROUP BY is_raised, team, routing_bucket),
     PROJECTION answered (SELECT is_raised, team, rep_bucket, sum(sign) GROUP BY is_raised, team, rep_bucket),
-    PROJECTION by_routing (SELECT is_raised, team, routing_bucket, routing_ms, sign ORDER BY is_raised, team, routing_bucket),
-    PROJECTION by_rep (SELECT is_raised, team, rep_bucket, rep_ms, sign ORDER BY is_raised, team, rep_bucket),
+    PROJECTION by_routing (SELECT is_raised, routing_bucket, team, routing_ms, sign ORDER BY is_raised, routing_bucket, team),
+    PROJECTION by_rep (SELECT is_raised, rep_bucket, team, rep_ms, sign ORDER BY is_raised, rep_bucket, team),
     PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket),
-    PROJECTION by_since (SELECT is_current, lead_stage, lead_team, since_bucket, since_ms, sign ORDER BY is_current, lead_stage, lead_team, since_bucket),
+    PROJECTION by_since (SELECT is_current, lead_stage, since_bucket, lead_team, since_ms, sign ORDER BY is_current, lead_stage, since_bucket, lead_team),
     PROJECTION inquiry_to_mql (SELECT toDate(inquiry_at), source, mql_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, mql_after_inquiry),
     PROJECTION inquiry_to_won (SELECT toDate(inquiry_at), source, won_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, won_after_inquiry),
     PROJECTION mql_to_sal (SELECT toDate(mql_at), source, sal_after_mql, sum(sign) GROUP BY toDate(mql_at), source, sal_after_mql),
@@ -182,11 +182,17 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION mql_quarters (SELECT toStartOfFifteenMinutes(mql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(mql_at)),
     PROJECTION sal_quarters (SELECT toStartOfFifteenMinutes(sal_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sal_at)),
     PROJECTION sql_quarters (SELECT toStartOfFifteenMinutes(sql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sql_at)),
-    PROJECTION campaigns (SELECT campaign, entered, sum(sign) GROUP BY campaign, entered)
+    PROJECTION campaigns (SELECT campaign, entered, sum(sign) GROUP BY campaign, entered),
+    PROJECTION by_inquiry (SELECT inquiry_at, source, mql_after_inquiry, won_after_inquiry, sign ORDER BY inquiry_at),
+    PROJECTION by_mql (SELECT mql_at, source, team, entered, sal_after_mql, opportunity_after_mql, won_after_mql, sign ORDER BY mql_at),
+    PROJECTION by_sal (SELECT sal_at, source, sql_after_sal, sign ORDER BY sal_at),
+    PROJECTION by_sql (SELECT sql_at, source, opportunity_after_sql, sign ORDER BY sql_at),
+    PROJECTION by_opportunity (SELECT opportunity_at, source, won_after_opportunity, sign ORDER BY opportunity_at),
+    PROJECTION by_won (SELECT won_at, source, sign ORDER BY won_at)
 )
 ENGINE = CollapsingMergeTree(sign)
 ORDER BY (lead_id, cycle)
-SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+SETTINGS index_granularity = 512, max_projections = 50, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
 COMMENT 'Journeys of the leads that count, one row for each cycle, as rolled up last';
 
 CREATE TABLE IF NOT EXISTS counted_clocks
@@ -208,13 +214,14 @@ CREATE TABLE IF NOT EXISTS counted_clocks
     open_bucket Int16 COMMENT 'Bucket of open_ms; -1: NULL',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION verdicts (SELECT policy, source, verdict, lane, sum(sign) GROUP BY policy, source, verdict, lane),
-    PROJECTION days (SELECT verdict, policy, source, deadline_day, sum(sign) GROUP BY verdict, policy, source, deadline_day),
-    PROJECTION deadlines (SELECT verdict, policy, source, deadline_day, deadline, lane, sign ORDER BY verdict, policy, source, deadline_day),
+    PROJECTION months (SELECT verdict, policy, source, toStartOfMonth(deadline_day), sum(sign) GROUP BY verdict, policy, source, toStartOfMonth(deadline_day)),
+    PROJECTION days (SELECT verdict, deadline_day, policy, source, sum(sign) GROUP BY verdict, deadline_day, policy, source),
+    PROJECTION deadlines (SELECT verdict, deadline_day, policy, source, deadline, lane, sign ORDER BY verdict, deadline_day, policy, source),
     PROJECTION breaches (SELECT breached_at, policy, team, verdict, sign ORDER BY breached_at),
     PROJECTION responses (SELECT is_raise, source, response_bucket, sum(sign) GROUP BY is_raise, source, response_bucket),
     PROJECTION opens (SELECT is_raise, source, open_bucket, sum(sign) GROUP BY is_raise, source, open_bucket),
-    PROJECTION by_response (SELECT is_raise, source, response_bucket, response_ms, sign ORDER BY is_raise, source, response_bucket),
-    PROJECTION by_open (SELECT is_raise, source, open_bucket, open_ms, sign ORDER BY is_raise, source, open_bucket)
+    PROJECTION by_response (SELECT is_raise, response_bucket, source, response_ms, sign ORDER BY is_raise, response_bucket, source),
+    PROJECTION by_open (SELECT is_raise, open_bucket, source, open_ms, sign ORDER BY is_raise, open_bucket, source)
 )
 ENGINE = CollapsingMergeTree(sign)
 ORDER BY (lead_id, instance_id)
@@ -240,7 +247,7 @@ CREATE TABLE IF NOT EXISTS counted_stays
     won_after Int32 COMMENT 'Likewise until the next entry of won',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION times (SELECT stage, source, is_implied, took_bucket, sum(sign) GROUP BY stage, source, is_implied, took_bucket),
-    PROJECTION by_time (SELECT stage, source, is_implied, took_bucket, took_ms, sign ORDER BY stage, source, is_implied, took_bucket),
+    PROJECTION by_time (SELECT stage, is_implied, took_bucket, source, took_ms, sign ORDER BY stage, is_implied, took_bucket, source),
     PROJECTION entries (SELECT toDate(entered_at), stage, sum(sign) GROUP BY toDate(entered_at), stage),
     PROJECTION by_entry (SELECT entered_at, stage, reason, requalified_after, won_after, sign ORDER BY entered_at),
     PROJECTION exits (SELECT toDate(left_at), stage, sum(sign) GROUP BY toDate(left_at), stage),

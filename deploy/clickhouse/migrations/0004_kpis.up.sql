@@ -228,100 +228,68 @@ COMMENT 'One row for each hand-raise that started a first_response clock, and ho
 
 CREATE OR REPLACE VIEW response_ranks
 AS WITH
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
+    -- Of each source, in wall time and in open time: how many there are, and which ranks are wanted: the bucket that each lies in, and
+    -- how many of that bucket stand before it.
     (
-        SELECT groupArray((source, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
+        SELECT groupArray((is_open, source, total, answered, arrayMap(
+            (rank, place) -> (rank.1, buckets[place], rank.2 - (upto[place] - counts[place])), ranks, places
+        )))
         FROM
         (
-            SELECT source, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
+            SELECT *, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank.2, upto), ranks) AS places
             FROM
             (
-                SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                    toInt64(upto[-1]) AS total
+                SELECT is_open, source, sum(n) AS total, sumIf(n, bucket >= 0) AS answered,
+                    arraySort(groupArrayIf((bucket, n), bucket >= 0)) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
+                    if(answered = 0, [], [('min', toInt64(0)), ('max', toInt64(answered) - 1), ('p50', toInt64(0.5 * answered)), ('p90', toInt64(0.9 * answered))]) AS ranks
                 FROM
                 (
-                SELECT source, response_bucket AS bucket, sum(sign) AS n
-                FROM counted_clocks
-                WHERE is_raise AND response_bucket >= 0
-                GROUP BY source, response_bucket
-                HAVING n > 0
+                    SELECT false AS is_open, source, response_bucket AS bucket, sum(sign) AS n
+                    FROM counted_clocks WHERE is_raise GROUP BY source, response_bucket HAVING n > 0
+                    UNION ALL
+                    SELECT true, source, open_bucket, sum(sign) AS n
+                    FROM counted_clocks WHERE is_raise GROUP BY source, open_bucket HAVING n > 0
                 )
-                GROUP BY source
+                GROUP BY is_open, source
             )
-            ARRAY JOIN [('min', toInt64(0)), ('max', total - 1), ('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
         )
-    ) AS wanted
-SELECT source,
-    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms,
-    toNullable(anyIf(found, name = 'min')) AS min_ms, toNullable(anyIf(found, name = 'max')) AS max_ms
+    ) AS told
+SELECT source, maxIf(total, NOT is_open) AS raised, maxIf(answered, NOT is_open) AS responded,
+    anyOrNullIf(found, name = 'p50' AND NOT is_open) AS p50_ms, anyOrNullIf(found, name = 'p90' AND NOT is_open) AS p90_ms,
+    anyOrNullIf(found, name = 'min' AND NOT is_open) AS min_ms, anyOrNullIf(found, name = 'max' AND NOT is_open) AS max_ms,
+    anyOrNullIf(found, name = 'p50' AND is_open) AS open_p50_ms, anyOrNullIf(found, name = 'p90' AND is_open) AS open_p90_ms
 FROM
 (
-    SELECT want.1 AS source, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
-    FROM (SELECT arrayJoin(wanted) AS want) AS marks
-    INNER JOIN
+    SELECT marks.is_open AS is_open, marks.source AS source, total, answered, mark.1 AS name,
+        inside.pairs.1[arrayFirstIndex(sofar -> sofar > mark.3, arrayCumSum(inside.pairs.2))] AS found
+    FROM
     (
-        SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
+        SELECT told_of.1 AS is_open, told_of.2 AS source, told_of.3 AS total, told_of.4 AS answered, mark
+        FROM (SELECT arrayJoin(told) AS told_of)
+        LEFT ARRAY JOIN told_of.5 AS mark
+    ) AS marks
+    LEFT JOIN
+    (
+        SELECT is_open, source, bucket, arraySort(groupArray((ms, n))) AS pairs
         FROM
         (
-            SELECT source, response_bucket AS bucket, assumeNotNull(response_ms) AS ms, sum(sign) AS n
+            SELECT false AS is_open, source, response_bucket AS bucket, assumeNotNull(response_ms) AS ms, sum(sign) AS n
             FROM counted_clocks
-            WHERE is_raise AND response_bucket >= 0 AND (source, response_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
+            WHERE is_raise AND (response_bucket, source) IN (SELECT mark.2, told_of.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE NOT told_of.1)
+            GROUP BY source, bucket, ms
+            HAVING n > 0
+            UNION ALL
+            SELECT true, source, open_bucket AS bucket, assumeNotNull(open_ms) AS ms, sum(sign) AS n
+            FROM counted_clocks
+            WHERE is_raise AND (open_bucket, source) IN (SELECT mark.2, told_of.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE told_of.1 AND mark.1 NOT IN ('min', 'max'))
             GROUP BY source, bucket, ms
             HAVING n > 0
         )
-        GROUP BY source, bucket
-    ) AS inside ON inside.source = want.1 AND inside.bucket = want.3
+        GROUP BY is_open, source, bucket
+    ) AS inside ON inside.is_open = marks.is_open AND inside.source = marks.source AND inside.bucket = mark.2
 )
 GROUP BY source
-COMMENT 'Quantiles of the wall time from hand-raise to response, milliseconds, by source';
-
-CREATE OR REPLACE VIEW open_response_ranks
-AS WITH
-    -- The ranks that are wanted, the bucket that each lies in, and how many of that bucket stand before it: asked once, used twice.
-    (
-        SELECT groupArray((source, rank.1, buckets[place], rank.2 - (upto[place] - counts[place])))
-        FROM
-        (
-            SELECT source, rank, buckets, counts, upto, arrayFirstIndex(sofar -> sofar > rank.2, upto) AS place
-            FROM
-            (
-                SELECT source, arraySort(groupArray((bucket, n))) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                    toInt64(upto[-1]) AS total
-                FROM
-                (
-                SELECT source, open_bucket AS bucket, sum(sign) AS n
-                FROM counted_clocks
-                WHERE is_raise AND open_bucket >= 0
-                GROUP BY source, open_bucket
-                HAVING n > 0
-                )
-                GROUP BY source
-            )
-            ARRAY JOIN [('p50', toInt64(0.5 * total)), ('p90', toInt64(0.9 * total))] AS rank
-        )
-    ) AS wanted
-SELECT source,
-    toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
-FROM
-(
-    SELECT want.1 AS source, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
-    FROM (SELECT arrayJoin(wanted) AS want) AS marks
-    INNER JOIN
-    (
-        SELECT source, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT source, open_bucket AS bucket, assumeNotNull(open_ms) AS ms, sum(sign) AS n
-            FROM counted_clocks
-            WHERE is_raise AND open_bucket >= 0 AND (source, open_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
-            GROUP BY source, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY source, bucket
-    ) AS inside ON inside.source = want.1 AND inside.bucket = want.3
-)
-GROUP BY source
-COMMENT 'Likewise, in open time of the calendar';
+COMMENT 'Hand-raises, those answered, and quantiles of the time from hand-raise to response, milliseconds of wall time and of open time of the calendar, by source';
 
 CREATE OR REPLACE VIEW kpi_response_time
 (
@@ -337,25 +305,17 @@ CREATE OR REPLACE VIEW kpi_response_time
     open_p90_hours Nullable(Float64) COMMENT 'Likewise'
 )
 AS SELECT
-    told.source AS source,
-    told.raised AS raised,
-    told.responded AS responded,
+    source,
+    raised,
+    responded,
     responded / raised AS responded_share,
-    wall.p50_ms / 3600000 AS p50_hours,
-    wall.p90_ms / 3600000 AS p90_hours,
-    wall.min_ms / 3600000 AS min_hours,
-    wall.max_ms / 3600000 AS max_hours,
-    open.p50_ms / 3600000 AS open_p50_hours,
-    open.p90_ms / 3600000 AS open_p90_hours
-FROM
-(
-    SELECT source, sum(part) AS raised, sumIf(part, response_bucket >= 0) AS responded
-    FROM (SELECT source, response_bucket, sum(sign) AS part FROM counted_clocks WHERE is_raise GROUP BY source, response_bucket)
-    GROUP BY source
-    HAVING raised > 0
-) AS told
-LEFT JOIN response_ranks AS wall ON wall.source = told.source
-LEFT JOIN open_response_ranks AS open ON open.source = told.source
+    p50_ms / 3600000 AS p50_hours,
+    p90_ms / 3600000 AS p90_hours,
+    min_ms / 3600000 AS min_hours,
+    max_ms / 3600000 AS max_hours,
+    open_p50_ms / 3600000 AS open_p50_hours,
+    open_p90_ms / 3600000 AS open_p90_hours
+FROM response_ranks
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW verdicts_since
@@ -382,7 +342,8 @@ CREATE OR REPLACE VIEW kpi_sla_compliance
     gross Nullable(Float64) COMMENT 'Of those due: met / (met + late_met + breached_open + breached_ended)',
     net Nullable(Float64) COMMENT 'Likewise, late_met added on top'
 )
-AS SELECT
+AS WITH (SELECT mapFromArrays(groupArray(lane), groupArray(clock)) FROM (SELECT lane, clock FROM lanes FINAL)) AS clocks
+SELECT
     policy,
     source,
     sum(part) AS started,
@@ -392,37 +353,22 @@ AS SELECT
     sumIf(due_part, verdict IN ('met', 'late_met')) / nullIf(due, 0) AS net
 FROM
 (
-    SELECT policy, source, verdict, part, if(lane IN (SELECT lane FROM lanes), part, 0) AS due_part
+    SELECT policy, source, verdict, part, if(mapContains(clocks, lane), part, 0) AS due_part
     FROM (SELECT policy, source, verdict, lane, sum(sign) AS part FROM counted_clocks GROUP BY policy, source, verdict, lane)
     UNION ALL
     -- Less those whose deadline the clock of their lane has not reached: none but the newest, and the index finds them.
-    SELECT policy, source, verdict, 0 AS part, -sum(sign) AS due_part
-    FROM
-    (
-        SELECT policy, source, verdict, lane, deadline, sign
-        FROM counted_clocks
-        WHERE verdict IN ('met', 'late_met', 'breached_open', 'breached_ended') AND deadline_day >= (SELECT toDate(min(clock)) FROM lanes FINAL)
-    ) AS soon
-    INNER JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = soon.lane
-    WHERE deadline > clocks.clock
+    SELECT policy, source, verdict, 0 AS part, -sumIf(sign, mapContains(clocks, lane) AND deadline > clocks[lane]) AS due_part
+    FROM counted_clocks
+    WHERE verdict IN ('met', 'late_met', 'breached_open', 'breached_ended') AND deadline_day >= toDate(arrayMin(mapValues(clocks)))
     GROUP BY policy, source, verdict
     UNION ALL
-    SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, deadline <= clocks.clock) AS due_part
-    FROM verdicts_since AS late
-    LEFT JOIN (SELECT lane, clock FROM lanes FINAL) AS clocks ON clocks.lane = late.lane
+    SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, mapContains(clocks, lane) AND deadline <= clocks[lane]) AS due_part
+    FROM verdicts_since
     GROUP BY policy, source, verdict
 )
 GROUP BY policy, source
 HAVING started > 0
 COMMENT 'SLA compliance, shares.|Do we keep what we promised each other?|By policy and source, of clocks that are due: gross = met / (met + late_met + breached_open + breached_ended); net counts late_met as well.|Cancelled and transferred clocks are in neither. The source is the one the lead had when the clock started.';
-
-CREATE OR REPLACE VIEW open_days
-AS SELECT policy, source, verdict, deadline_day, sum(sign) AS clocks
-FROM counted_clocks
-WHERE verdict IN ('open', 'breached_open')
-GROUP BY policy, source, verdict, deadline_day
-HAVING clocks > 0
-COMMENT 'Clocks that run, by the day of their deadline';
 
 CREATE OR REPLACE VIEW kpi_open_clocks
 (
@@ -433,28 +379,59 @@ CREATE OR REPLACE VIEW kpi_open_clocks
     next_deadline Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline still to come',
     oldest_breach Nullable(DateTime64(3, 'UTC')) COMMENT 'Earliest deadline missed and still open'
 )
-AS SELECT
-    days.policy AS policy,
-    days.source AS source,
-    sumIf(days.clocks, days.verdict = 'open') AS open,
-    sumIf(days.clocks, days.verdict = 'breached_open') AS breached_open,
-    minOrNullIf(first.deadline, days.verdict = 'open') AS next_deadline,
-    minOrNullIf(first.deadline, days.verdict = 'breached_open') AS oldest_breach
-FROM (SELECT policy, source, verdict, sum(open_days.clocks) AS clocks FROM open_days GROUP BY policy, source, verdict) AS days
-INNER JOIN
-(
-    SELECT policy, source, verdict, min(deadline) AS deadline
-    FROM
+AS WITH
+    -- How many there are, and the first month in which one is due; then the first day of it, and of that day the rows.
     (
-        SELECT policy, source, verdict, deadline
-        FROM counted_clocks
-        WHERE verdict IN ('open', 'breached_open') AND (verdict, policy, source, deadline_day) IN
-            (SELECT verdict, policy, source, min(deadline_day) FROM open_days GROUP BY verdict, policy, source)
-        GROUP BY policy, source, verdict, deadline
-        HAVING sum(sign) > 0
-    )
-    GROUP BY policy, source, verdict
-) AS first ON first.policy = days.policy AND first.source = days.source AND first.verdict = days.verdict
+        SELECT groupArray((verdict, policy, source, clocks, first_month))
+        FROM
+        (
+            SELECT verdict, policy, source, sum(n) AS clocks, min(month) AS first_month
+            FROM
+            (
+                SELECT verdict, policy, source, toStartOfMonth(deadline_day) AS month, sum(sign) AS n
+                FROM counted_clocks
+                WHERE verdict IN ('open', 'breached_open')
+                GROUP BY verdict, policy, source, month
+                HAVING n > 0
+            )
+            GROUP BY verdict, policy, source
+        )
+    ) AS running,
+    (
+        SELECT groupArray((verdict, first_day, policy, source))
+        FROM
+        (
+            SELECT verdict, policy, source, min(deadline_day) AS first_day
+            FROM
+            (
+                SELECT verdict, deadline_day, policy, source
+                FROM counted_clocks
+                WHERE (verdict, deadline_day) IN (SELECT DISTINCT run.1, run.5 + arrayJoin(range(31)) FROM (SELECT arrayJoin(running) AS run))
+                GROUP BY verdict, deadline_day, policy, source
+                HAVING sum(sign) > 0
+            )
+            -- A group whose first month is a later one has no more than what adds up to nothing before it.
+            GROUP BY verdict, policy, source
+        )
+    ) AS first_days
+SELECT
+    policy,
+    source,
+    sumIf(clocks, verdict = 'open') AS open,
+    sumIf(clocks, verdict = 'breached_open') AS breached_open,
+    minOrNullIf(deadline, verdict = 'open' AND clocks = 0) AS next_deadline,
+    minOrNullIf(deadline, verdict = 'breached_open' AND clocks = 0) AS oldest_breach
+FROM
+(
+    SELECT run.1 AS verdict, run.2 AS policy, run.3 AS source, run.4 AS clocks, toDateTime64(0, 3, 'UTC') AS deadline
+    FROM (SELECT arrayJoin(running) AS run)
+    UNION ALL
+    SELECT verdict, policy, source, 0 AS clocks, deadline
+    FROM counted_clocks
+    WHERE (verdict, deadline_day, policy, source) IN (SELECT of_day.1, of_day.2, of_day.3, of_day.4 FROM (SELECT arrayJoin(first_days) AS of_day))
+    GROUP BY verdict, policy, source, deadline
+    HAVING sum(sign) > 0
+)
 GROUP BY policy, source
 COMMENT 'Clocks that run now, count.|What is due, and what is past due?|By policy and source, of clocks neither met nor ended: within their deadline, and past it.|Paused clocks count as open; their deadline assumes the longest pause.';
 
@@ -659,7 +636,7 @@ FROM
     WHERE day IS NOT NULL
     GROUP BY source, team
     UNION ALL
-    SELECT source, team, 0 AS mql_part, sum(sign) AS mature_part, sumIf(sign, sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
+    SELECT source, team, 0 AS mql_part, sum(sign) AS mature_part, sumIf(sign, bitTest(entered, 2)) AS accepted_part, 0 AS rejected_part
     FROM counted_journeys
     WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({days:UInt32})
     GROUP BY source, team
@@ -746,21 +723,26 @@ FROM
     WHERE day IS NOT NULL
     GROUP BY cohort, source, from_stage, to_stage
     UNION ALL
-    SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, 0 AS entered, sum(sign) AS mature,
-        sumIf(sign, step.4 >= 0 AND step.4 <= toInt64({window_days:UInt32})) AS converted
+    SELECT toStartOfMonth(assumeNotNull(at)) AS cohort, source, from_stage, step.1 AS to_stage, 0 AS entered, sum(sign) AS mature,
+        sumIf(sign, step.2 >= 0 AND step.2 <= toInt64({window_days:UInt32})) AS converted
     FROM
     (
-        SELECT source, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, mql_after_inquiry, won_after_inquiry, sal_after_mql, won_after_mql,
-            sql_after_sal, opportunity_after_sql, won_after_opportunity, sign
-        FROM counted_journeys
-        WHERE inquiry_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
-            OR mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
-            OR sal_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
-            OR sql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
-            OR opportunity_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        SELECT 'inquiry' AS from_stage, source, inquiry_at AS at, [('mql', mql_after_inquiry), ('won', won_after_inquiry)] AS steps, sign
+        FROM counted_journeys WHERE inquiry_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        UNION ALL
+        SELECT 'mql' AS from_stage, source, mql_at AS at, [('sal', sal_after_mql), ('won', won_after_mql)] AS steps, sign
+        FROM counted_journeys WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        UNION ALL
+        SELECT 'sal' AS from_stage, source, sal_at AS at, [('sql', sql_after_sal)] AS steps, sign
+        FROM counted_journeys WHERE sal_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        UNION ALL
+        SELECT 'sql' AS from_stage, source, sql_at AS at, [('opportunity', opportunity_after_sql)] AS steps, sign
+        FROM counted_journeys WHERE sql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        UNION ALL
+        SELECT 'opportunity' AS from_stage, source, opportunity_at AS at, [('won', won_after_opportunity)] AS steps, sign
+        FROM counted_journeys WHERE opportunity_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
     )
-    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
-    WHERE step.3 BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+    ARRAY JOIN steps AS step
     GROUP BY cohort, source, from_stage, to_stage
     UNION ALL
     SELECT toStartOfMonth(assumeNotNull(step.3)) AS cohort, source, step.1 AS from_stage, step.2 AS to_stage, sum(sign) AS entered,
@@ -803,23 +785,27 @@ FROM
         GROUP BY stage, source
         UNION ALL
         -- A period that begins or ends within a day: that day's rows.
-        SELECT entry.1 AS stage, source, sum(sign) AS part
+        SELECT stage, source, sum(sign) AS part
         FROM
         (
-            SELECT source, inquiry_at, mql_at, sal_at, sql_at, opportunity_at, won_at, sign
-            FROM counted_journeys
-            WHERE ({since:DateTime64(3, 'UTC')} != toStartOfDay({since:DateTime64(3, 'UTC')}) OR {until:DateTime64(3, 'UTC')} != toStartOfDay({until:DateTime64(3, 'UTC')}))
-                AND (
-                    (inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')} AND (toDate(inquiry_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(inquiry_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                    OR (mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')} AND (toDate(mql_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(mql_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                    OR (sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')} AND (toDate(sal_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(sal_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                    OR (sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')} AND (toDate(sql_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(sql_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                    OR (opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')} AND (toDate(opportunity_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(opportunity_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                    OR (won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')} AND (toDate(won_at) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(won_at) >= toDate({until:DateTime64(3, 'UTC')})))
-                )
+            SELECT 'inquiry' AS stage, source, sign FROM counted_journeys
+            WHERE inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')} AND (inquiry_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR inquiry_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            UNION ALL
+            SELECT 'mql' AS stage, source, sign FROM counted_journeys
+            WHERE mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')} AND (mql_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR mql_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            UNION ALL
+            SELECT 'sal' AS stage, source, sign FROM counted_journeys
+            WHERE sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')} AND (sal_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR sal_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            UNION ALL
+            SELECT 'sql' AS stage, source, sign FROM counted_journeys
+            WHERE sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')} AND (sql_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR sql_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            UNION ALL
+            SELECT 'opportunity' AS stage, source, sign FROM counted_journeys
+            WHERE opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')} AND (opportunity_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR opportunity_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            UNION ALL
+            SELECT 'won' AS stage, source, sign FROM counted_journeys
+            WHERE won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')} AND (won_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR won_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
         )
-        ARRAY JOIN [('inquiry', inquiry_at), ('mql', mql_at), ('sal', sal_at), ('sql', sql_at), ('opportunity', opportunity_at), ('won', won_at)] AS entry
-        WHERE entry.2 >= {since:DateTime64(3, 'UTC')} AND entry.2 < {until:DateTime64(3, 'UTC')} AND (toDate(entry.2) < toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR toDate(entry.2) >= toDate({until:DateTime64(3, 'UTC')}))
         GROUP BY stage, source
         UNION ALL
         SELECT entry.1 AS stage, source, sum(sign) AS part
