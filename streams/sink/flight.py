@@ -1,5 +1,8 @@
 """One batch on its way into the store, in a thread of its own, while the sink consumes the next.
 
+It is made ready at once, and inserted once the one before it has landed: to make ready takes this process's time, to
+insert the store's. What became of the one before decides: if that did not land, neither does this.
+
 An outage is never poison: every step is tried until it succeeds, with growing waits, and nothing is skipped. Where the
 store refuses a block of undecoded records, the records of that block are decoded instead: the one that cannot be read
 becomes a dead letter, the rest of them rows. Likewise a row that its table cannot hold.
@@ -8,7 +11,6 @@ becomes a dead letter, the rest of them rows. Likewise a row that its table cann
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +31,8 @@ from streams.sink.writer import MOST_ROWS, UnstorableError, Writer
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Place = tuple[str, int]
+"""Full topic name, partition."""
 
 _LONGEST_WAIT: Final = 10.0
 _OFFSET_BITS: Final = 48
@@ -71,25 +75,31 @@ class Patience:
 
 
 class Flight:
-    """`start`, then look at `done`; `abandon` from any thread."""
+    """`start`, then look at `is_ready` and `done`; `abandon` from any thread."""
 
     def __init__(
         self,
         taken: Sequence[Taken],
+        ends: Mapping[Place, int],
         reader: Reader,
         direct: Direct,
         writer: Writer,
         tables: Mapping[str, str],
         patience: Patience,
+        before: Flight | None = None,
     ) -> None:
+        """`ends`: the last offset of each partition; `before`: has to land first."""
         self._taken = taken
+        self.ends = ends
+        self.records = sum(len(messages) for _, messages in taken)
+        self._before = before
         self._reader = reader
         self._direct = direct
         self._writer = writer
         self._tables = tables
         self._patience = patience
         self._stop = threading.Event()
-        self._started = 0.0
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sink-flight", daemon=True)
         self.refused = 0
         """Records that were set aside."""
@@ -101,14 +111,18 @@ class Flight:
         """Tables that were made anew while rows were on their way: which of the two has them is not known."""
 
     def start(self) -> Flight:
-        self._started = time.monotonic()
         self._thread.start()
         return self
 
     @property
-    def age(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._started
+    def is_ready(self) -> bool:
+        """Its rows are made; what is left is to insert them."""
+        return self._ready.is_set()
+
+    @property
+    def landed(self) -> bool:
+        """All of it is in the store."""
+        return self.done and self.error is None and not self.doubtful and not self.abandoned
 
     @property
     def done(self) -> bool:
@@ -118,7 +132,7 @@ class Flight:
     def abandoned(self) -> bool:
         return self._stop.is_set()
 
-    def join(self, seconds: float) -> None:
+    def join(self, seconds: float | None) -> None:
         self._thread.join(seconds)
 
     def abandon(self) -> None:
@@ -135,18 +149,28 @@ class Flight:
         finally:
             # What was taken is large, and the sink keeps this object a while longer.
             self._taken = ()
+            self._before = None
+            self._ready.set()
 
     def _fly(self) -> None:
         split = self._until_done("schemas", lambda: self._direct.split(self._taken))
-        # What came with the batch must not be older than what the store was asked about.
-        self._until_done("tables", self._require_tables)
         with ThreadPoolExecutor(1, "sink-reading") as reading:
-            # To read takes this process's time, to insert the store's.
             read = reading.submit(self._read, split.rest)
+            read.add_done_callback(lambda _: self._ready.set())
+            self._wait_for_turn()
+            # What came with the batch must not be older than what the store was asked about.
+            self._until_done("tables", self._require_tables)
             refused = self._blocks(split.blocks)
             self._store(read.result())
         self._store(self._read(refused))
         self.doubtful = self._changed(self._until_done("tables", self._writer.tables))
+
+    def _wait_for_turn(self) -> None:
+        if self._before is not None:
+            self._before.join(None)
+            if not self._before.landed:
+                raise Abandoned
+            self._before = None
 
     def _blocks(self, blocks: Sequence[tuple[Sequence[Block], Sequence[Taken]]]) -> list[Taken]:
         """What the store refuses of it."""

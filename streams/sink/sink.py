@@ -3,8 +3,8 @@
 Steps of one round:
 1. newly assigned partitions: the topics' ids, then from the store where each table stands; read from there;
 2. consume until the batch is full or old enough; markers of the log's end are noted;
-3. the batch takes off (flight.py): one insert a table, tried until the store takes it. Meanwhile the next is consumed; once
-   that one is full, nothing more is fetched (memory stays bounded: two batches);
+3. the batch takes off (flight.py): one insert a table, tried until the store takes it. Meanwhile the next is consumed and,
+   once it is full, made ready to follow at once; then nothing more is fetched (memory stays bounded: two batches);
 4. landed: positions move on; the consumer group's offsets are committed for lag tools alone.
 A partition that is taken away in between is dropped with what was read of it: its next owner asks the store. The same where
 a topic or a table turns out to have been made anew.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -27,7 +28,7 @@ from streams.errors import BatonError, UnavailableError
 from streams.metrics import SINK_LAG, SINK_LOST
 from streams.sink.batch import TABLES, Partition, Reader, Schemas
 from streams.sink.direct import Direct
-from streams.sink.flight import Abandoned, Flight, Patience, Remade
+from streams.sink.flight import Abandoned, Flight, Patience, Place, Remade
 from streams.sink.origins import identities
 from streams.sink.roller import Roller
 from streams.sink.writer import MOST_ROWS, Writer
@@ -36,8 +37,6 @@ from streams.topics import STORED, Topics
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Place = tuple[str, int]
-"""Full topic name, partition."""
 
 _MOST_BYTES: Final = 32 * 1024 * 1024
 """Values of a batch: dead letters carry whole records of up to 10 MB and more."""
@@ -89,13 +88,14 @@ class Sink:
         """The log's end, where the consumer stands at it."""
         self._pending: dict[Place, list[Any]] = {}
         """Read, and next to be written."""
-        self._flying: dict[Place, list[Any]] = {}
-        """Being written."""
         self._pending_since = 0.0
         self._pending_bytes = 0
         self._pending_records = 0
         self._assignment = 0
-        self._flight: Flight | None = None
+        self._flights: deque[Flight] = deque()
+        """Being written, and what follows it."""
+        self._first_since = 0.0
+        """When the one being written came first."""
         self._tables: dict[str, str] = {}
         """Identities of the tables whose positions were asked."""
         self._doubtful: frozenset[str] = frozenset()
@@ -107,7 +107,9 @@ class Sink:
     # --- what others see ---------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        positions, ends, pending = dict(self._positions), dict(self._ends), {*self._pending, *self._flying}
+        positions, ends, pending = dict(self._positions), dict(self._ends), {*self._pending}
+        for flight in list(self._flights):
+            pending |= flight.ends.keys()
         partitions = {}
         for place in positions:
             at_end = place in ends and place not in pending
@@ -174,31 +176,33 @@ class Sink:
                 except Abandoned:
                     continue
         finally:
-            if self._flight is not None:
-                self._flight.abandon()
-                self._flight.join(_LANDING)
+            self._abandon_flights()
             self._consumer.close()
             self._writer.close()
 
     def _round(self) -> None:
-        if self._flight is not None and self._flight.done:
-            self._land(self._flight)
-        if self._wanted is not None and self._flight is None:
+        while self._flights and self._flights[0].done:
+            self._first_since = time.monotonic()
+            self._land(self._flights.popleft())
+        if self._wanted is not None and not self._flights:
             self._position(self._wanted)
         full = self._pending_records >= self._settings.sink_batch_rows or self._pending_bytes >= _MOST_BYTES
-        if full and self._flight is not None and not self._paused:
-            if self._flight.age < _PAUSE_AFTER:
-                self._flight.join(_POLL)
+        if full and len(self._flights) == 1 and self._flights[0].is_ready:
+            self._take_off(before=self._flights[0])
+        if self._flights and (full or len(self._flights) > 1) and not self._paused:  # enough in memory
+            if time.monotonic() - self._first_since < _PAUSE_AFTER:
+                self._flights[0].join(_POLL)
                 return
             self._consumer.pause([TopicPartition(*place) for place in self._partitions])
             self._paused = True
         due = 0.1
         if self._pending:
             due = 0.0 if full else max(0.0, self._pending_since + self._settings.sink_interval - time.monotonic())
-        if self._pending and not due and self._flight is None:
+        if self._pending and not due and not self._flights:
+            self._first_since = time.monotonic()
             self._take_off()
             due = 0.1
-        wait = min(due, 0.1) if self._flight is None else _POLL
+        wait = _POLL if self._flights else min(due, 0.1)
         self._take(self._consumer.consume(min(_CONSUME, self._settings.sink_batch_rows), wait))
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -214,15 +218,19 @@ class Sink:
     def _drop(self) -> None:
         self._assignment += 1
         self._paused = False
-        if self._flight is not None:
-            self._flight.abandon()
-            self._flight.join(_LANDING)
+        self._abandon_flights()
         self._partitions.clear()
         self._positions.clear()
         self._read.clear()
         self._ends.clear()
-        self._flying = {}
         self._take_pending()
+
+    def _abandon_flights(self) -> None:
+        """They stay where they are until they have ended: nobody asks the store where it stands while it is being filled."""
+        for flight in self._flights:
+            flight.abandon()
+        for flight in self._flights:
+            flight.join(_LANDING)
 
     def _take_pending(self) -> dict[Place, list[Any]]:
         pending, self._pending = self._pending, {}
@@ -371,16 +379,18 @@ class Sink:
 
     # --- steps 3 and 4 -----------------------------------------------------------------------------------------------
 
-    def _take_off(self) -> None:
+    def _take_off(self, before: Flight | None = None) -> None:
         if self._settings.transactions and time.monotonic() - self._checked_at > _IDENTITY_CHECK_SECONDS:
             self._check_identities()
-        self._flying = self._take_pending()
-        taken = [(self._partitions[place], messages) for place, messages in self._flying.items()]
-        self._flight = Flight(taken, self._reader, self._direct, self._writer, self._tables, self._patience).start()
+        taken = self._take_pending()
+        flight = Flight(
+            [(self._partitions[place], messages) for place, messages in taken.items()],
+            {place: messages[-1].offset() for place, messages in taken.items()},
+            self._reader, self._direct, self._writer, self._tables, self._patience, before,
+        )  # fmt: skip
+        self._flights.append(flight.start())
 
     def _land(self, flight: Flight) -> None:
-        self._flight = None
-        flying, self._flying = self._flying, {}
         if isinstance(flight.error, Remade):
             log.warning("the store's tables were made anew", tables=str(flight.error))
         elif flight.error is not None and not isinstance(flight.error, Abandoned):
@@ -395,8 +405,8 @@ class Sink:
             self._begin_anew()
             return
         offsets = []
-        for place, messages in flying.items():
-            self._positions[place] = messages[-1].offset() + 1
+        for place, last in flight.ends.items():
+            self._positions[place] = last + 1
             offsets.append(TopicPartition(*place, self._positions[place]))
         if self._paused:
             self._consumer.resume([TopicPartition(*place) for place in self._partitions])

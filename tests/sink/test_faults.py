@@ -62,7 +62,7 @@ def own_store(settings: Settings, tmp_path: Path) -> Iterator[OwnStore]:
 
 
 def held_in_memory(sink: Sink) -> int:
-    return sum(map(len, sink._pending.values())) + sum(map(len, sink._flying.values()))
+    return sum(map(len, sink._pending.values())) + sum(flight.records for flight in list(sink._flights))
 
 
 def write(worker: Worker, numbers: range) -> None:
