@@ -110,9 +110,8 @@ class Flight:
         self.doubtful: frozenset[str] = frozenset()
         """Tables that were made anew while rows were on their way: which of the two has them is not known."""
 
-    def start(self) -> Flight:
+    def start(self) -> None:
         self._thread.start()
-        return self
 
     @property
     def is_ready(self) -> bool:

@@ -182,8 +182,11 @@ class Sink:
 
     def _round(self) -> None:
         while self._flights and self._flights[0].done:
+            try:
+                self._land(self._flights[0])
+            finally:
+                self._flights.popleft()  # not before: what it carried must not look as if nobody had it
             self._first_since = time.monotonic()
-            self._land(self._flights.popleft())
         if self._wanted is not None and not self._flights:
             self._position(self._wanted)
         full = self._pending_records >= self._settings.sink_batch_rows or self._pending_bytes >= _MOST_BYTES
@@ -223,7 +226,7 @@ class Sink:
         self._positions.clear()
         self._read.clear()
         self._ends.clear()
-        self._take_pending()
+        self._clear_pending()
 
     def _abandon_flights(self) -> None:
         """They stay where they are until they have ended: nobody asks the store where it stands while it is being filled."""
@@ -232,10 +235,9 @@ class Sink:
         for flight in self._flights:
             flight.join(_LANDING)
 
-    def _take_pending(self) -> dict[Place, list[Any]]:
-        pending, self._pending = self._pending, {}
+    def _clear_pending(self) -> None:
+        self._pending = {}
         self._pending_bytes = self._pending_records = 0
-        return pending
 
     # --- step 1 ------------------------------------------------------------------------------------------------------
 
@@ -382,13 +384,14 @@ class Sink:
     def _take_off(self, before: Flight | None = None) -> None:
         if self._settings.transactions and time.monotonic() - self._checked_at > _IDENTITY_CHECK_SECONDS:
             self._check_identities()
-        taken = self._take_pending()
         flight = Flight(
-            [(self._partitions[place], messages) for place, messages in taken.items()],
-            {place: messages[-1].offset() for place, messages in taken.items()},
+            [(self._partitions[place], messages) for place, messages in self._pending.items()],
+            {place: messages[-1].offset() for place, messages in self._pending.items()},
             self._reader, self._direct, self._writer, self._tables, self._patience, before,
         )  # fmt: skip
-        self._flights.append(flight.start())
+        self._flights.append(flight)
+        self._clear_pending()
+        flight.start()
 
     def _land(self, flight: Flight) -> None:
         if isinstance(flight.error, Remade):

@@ -34,6 +34,8 @@ INSERT_SETTINGS: Final = {
     # The server's defaults for all of these have moved between versions.
     "async_insert": 0,
     "insert_deduplicate": 1,
+    "deduplicate_insert": "enable",
+    "deduplicate_insert_select": "enable_when_possible",
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_insert_threads": 1,
     "wait_end_of_query": 1,

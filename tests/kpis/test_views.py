@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -16,7 +17,8 @@ from tests.kpis.examples import answers, written
 from tests.kpis.fill import fill, merge_parts
 from tests.kpis.known import Known
 from tests.kpis.simulated import simulated
-from tests.kpis.views import AT_ONCE, CHECKS, MODELS, wrong
+from tests.kpis.views import AT_ONCE, CHECKS, MODELS, OVER_A_WINDOW, SOME, wrong
+from tests.oracle.calendar import DAY
 from tests.publishing.support import DATA
 from tests.store.fixtures import client, embedded_store_url, store
 
@@ -44,6 +46,25 @@ def test_every_view_on_generated_histories(store: Settings, client: Client) -> N
             " GROUP BY opportunity_id, lead_id"
         ).result_rows
         assert sums == [(Decimal(1),)] * won
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("stage", ["inquiry", "mql"])
+def test_the_window_of_who_entered_exactly_then_is_over(store: Settings, client: Client, stage: str) -> None:
+    world = generated(60)
+    entered = max(at for journey in Known(world).journeys if (at := journey.at(stage)) is not None)
+    world = replace(world, now=entered + SOME * DAY)
+    known = Known(world)
+    assert any(journey.at(stage) == entered for journey in known.journeys)
+    fill(client, world)
+    Rollups(client, store.store_url).roll()
+    for moment in ("rolled up", "not rolled up"):
+        problems = [found for name in OVER_A_WINDOW if (found := wrong(client, known, name)) is not None]
+        assert not problems, f"{moment}:\n" + "\n".join(problems)
+        # As if all of them had just changed.
+        client.command(
+            "ALTER TABLE rollups UPDATE upto = toDateTime64(0, 3, 'UTC') WHERE true SETTINGS mutations_sync = 1"
+        )
 
 
 @pytest.mark.timeout(300)

@@ -13,7 +13,7 @@ from tests.kpis.known import Known
 from tests.oracle.calendar import DAY
 
 MODELS: Final = ("first", "last", "linear", "u", "w", "time_decay")
-_SOME: Final = 6
+SOME: Final = 6
 """Days: a window that is over for some and not for others."""
 
 
@@ -117,18 +117,18 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
     "dead_letters": (lambda _: "reason, origin_topic, letters FROM kpi_dead_letters", clocks.dead_letters),
     "ignored": (
-        lambda _: f"source, mqls, mature, maturity_share, ignored, ignored_rate FROM kpi_ignored(days = {_SOME})",
-        lambda known: funnel.ignored(known, _SOME),
+        lambda _: f"source, mqls, mature, maturity_share, ignored, ignored_rate FROM kpi_ignored(days = {SOME})",
+        lambda known: funnel.ignored(known, SOME),
     ),
     "disposition": (
         lambda _: (
             "source, team, mqls, mature, maturity_share, accepted, rejected, coverage, acceptance"
-            f" FROM kpi_disposition(days = {_SOME})"
+            f" FROM kpi_disposition(days = {SOME})"
         ),
-        lambda known: funnel.disposition(known, _SOME),
+        lambda known: funnel.disposition(known, SOME),
     ),
     "rejections": (lambda _: "source, reason, rejections, share FROM kpi_rejections", funnel.rejections),
-    "conversion": _conversion(_SOME),
+    "conversion": _conversion(SOME),
     **{f"conversion_in_{days}": _conversion(days) for days in (0, 1, 30)},
     **{f"flow{name}": _flow(period) for name, period in PERIODS.items()},
     "time_in_stage": (
@@ -144,9 +144,9 @@ CHECKS: Final[Mapping[str, Check]] = {
     "recycle_yield": (
         lambda _: (
             "reason, recycled, mature, maturity_share, requalified, won, yield"
-            f" FROM kpi_recycle_yield(window_days = {_SOME})"
+            f" FROM kpi_recycle_yield(window_days = {SOME})"
         ),
-        lambda known: funnel.recycle_yield(known, _SOME),
+        lambda known: funnel.recycle_yield(known, SOME),
     ),
     "touch_stage": (
         lambda _: "channel, origin, stage, moved, entries, share FROM kpi_touch_stage(days = 2)",
@@ -186,9 +186,9 @@ CHECKS: Final[Mapping[str, Check]] = {
     "collateral_lift": (
         lambda _: (
             "collateral_id, shown, shown_converted, shown_rate, others, others_rate, lift, maturity_share"
-            f" FROM kpi_collateral_lift(window_days = {_SOME})"
+            f" FROM kpi_collateral_lift(window_days = {SOME})"
         ),
-        lambda known: deals.collateral_lift(known, _SOME),
+        lambda known: deals.collateral_lift(known, SOME),
     ),
     "campaign_cost": (
         lambda _: (
@@ -224,6 +224,8 @@ AT_ONCE: Final = (
     "recycle_yield",
 )
 """Those that add what has changed since the last rollup."""
+OVER_A_WINDOW: Final = ("ignored", "disposition", "conversion", "recycle_yield", "collateral_lift")
+"""Those whose window is SOME days."""
 
 
 def _close(one: Any, other: Any, relative: float) -> bool:

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 from schemas.wire import Encoder
 from streams.config import Settings
 from streams.errors import UnavailableError
+from streams.sink.flight import Flight
 from streams.sink.sink import Sink
 from streams.store.client import Client, connect
 from streams.store.migrations import Migrator
@@ -378,3 +379,29 @@ def test_a_topic_of_another_generation_is_the_newer_one(store: Settings, client:
     assert rows(client, "SELECT name, max(generation) FROM output_topics GROUP BY name ORDER BY name") == [
         (name, 2) for name in sorted(STORED)
     ]  # fmt: skip
+
+
+def test_what_takes_off_and_lands_is_not_caught_up_with_until_it_has_landed(
+    settings: Settings, worker: Worker, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, bool]] = []
+    start, land = Flight.start, Sink._land
+    worker.write("LeadTransition", transition("t1", "a", "mql"))
+    with running(settings) as sink:
+        eventually(lambda: sink.status()["ready"])
+
+        def starts(flight: Flight) -> None:
+            seen.append(("take-off", sink.status()["caught_up"]))
+            start(flight)
+
+        def lands(landing: Sink, flight: Flight) -> None:
+            seen.append(("landing", landing.status()["caught_up"]))
+            land(landing, flight)
+            assert rows(client, "SELECT count() FROM lead_transitions FINAL") == [(2,)]
+
+        caught_up(sink, worker)
+        monkeypatch.setattr(Flight, "start", starts)
+        monkeypatch.setattr(Sink, "_land", lands)
+        worker.write("LeadTransition", transition("t2", "a", "sal"))
+        caught_up(sink, worker)
+    assert seen == [("take-off", False), ("landing", False)]
