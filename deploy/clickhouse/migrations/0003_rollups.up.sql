@@ -20,7 +20,8 @@
 --   partitions   none: a row and what takes it back have to meet. `rolling` and `rolling_facts` have one for each share of a rollup
 --                under way, to be dropped as a whole, changed_leads one an hour.
 --   projections  with GROUP BY: totals, for what a board asks; with ORDER BY: rows in the order in which few of them are looked
---                up, such as those of one bucket of durations or of one day.
+--                up, such as those of one bucket of durations or of one day; bucket and day come first, so that what is looked up
+--                for every source, team or policy lies together.
 --   days         of entering a stage, and how many days (rounded up) until a later one: what happened within any window is a sum
 --                of totals, but for the day in which the window ends; of that one the rows are looked at.
 --   quarters     of an hour: months begin with one in every time zone.
