@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -173,12 +174,17 @@ def upgrade(seconds: float) -> Callable[[Site], str]:
 
 
 def _store_outage(site: Site) -> str:
-    """SIGKILL of the store, back after a minute."""
+    """SIGKILL of the store, back after three minutes; how much the sink holds meanwhile."""
     assert site.store is not None
+    assert site.sink is not None
+    sink = psutil.Process(site.sink.pid)
+    before = most = sink.memory_info().rss
     site.store.kill()
-    time.sleep(62)
+    for _ in range(180):
+        time.sleep(1)
+        most = max(most, sink.memory_info().rss)
     site.start_store()
-    return _caught_up(site)
+    return f"{_caught_up(site)}; the sink held {before >> 20} MiB before and {most >> 20} MiB at most"
 
 
 def _caught_up(site: Site) -> str:
@@ -249,6 +255,6 @@ FAULTS: Final = (
     Fault("coordinator moves", _move_coordinators),
     Fault("all brokers killed", _kill_brokers),
     Fault("sink killed", _kill_sink),
-    Fault("store killed for 62 s", _store_outage),
+    Fault("store killed for 180 s", _store_outage),
     Fault("store's disk full", _fill_disk, disk=96 << 20, needs_root=True),
 )
