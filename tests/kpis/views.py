@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from streams.store.client import Client
@@ -37,11 +38,21 @@ def _attribution(model: str) -> Check:
 
 
 HOUR: Final = DAY // 24
+
+
+def _month(at: int) -> int:
+    """Its first instant."""
+    day = datetime.fromtimestamp(at / 1000, UTC).date().replace(day=1)
+    return round(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp() * 1000)
+
+
 PERIODS: Final[Mapping[str, Callable[[int], tuple[int, int]]]] = {
     "": lambda now: (now - 40 * DAY, now - 7 * DAY),
     "_of_days": lambda now: ((now - 40 * DAY) // DAY * DAY, (now - 7 * DAY) // DAY * DAY),
     "_of_hours": lambda now: ((now - 20 * DAY) // DAY * DAY + 6 * HOUR, (now - 20 * DAY) // DAY * DAY + 20 * HOUR),
     "_from_midnight": lambda now: ((now - 30 * DAY) // DAY * DAY, (now - 9 * DAY) // DAY * DAY + 13 * HOUR),
+    "_of_months": lambda now: (_month(now - 40 * DAY), _month(now)),
+    "_from_a_month": lambda now: (_month(now - 30 * DAY), now - 9 * DAY),
     "_to_midnight": lambda now: ((now - 30 * DAY) // DAY * DAY + 1, (now - 9 * DAY) // DAY * DAY),
 }
 """Periods that begin and end in a day, with one, or within the same."""

@@ -22,14 +22,15 @@
 --   projections  with GROUP BY: totals, for what a board asks; with ORDER BY: rows in the order in which few of them are looked
 --                up, such as those of one bucket of durations or of one day; bucket and day come first, so that what is looked up
 --                for every source, team or policy lies together.
---   days         of entering a stage, and how many days (rounded up) until a later one: what happened within any window is a sum
---                of totals, but for the day in which the window ends; of that one the rows are looked at.
+--   months       of entering a stage, or days, and how many days (rounded up) until a later one: what happened within any window is
+--                a sum of totals, but for the month or day in which the window ends; of that one the rows are looked at.
 --   quarters     of an hour: months begin with one in every time zone.
 --   buckets      of a duration: floor(64 * log2(ms + 1)). A quantile is exact: totals by bucket say in which bucket the
 --                rank lies, and of that one alone the rows are looked at.
 --   codecs       none of their own: LZ4 reads fastest, and what repeats is LowCardinality.
 --   planning     of a question often takes longer than the answer: views name no column that they do not need, compute in nested
---                steps what is used twice (an alias is analysed anew wherever it is used), and filter by lead outside of …_now.
+--                steps what is used twice (an alias is analysed anew wherever it is used), filter by lead outside of …_now, and look
+--                up by single columns: a set of buckets is found in the index ten times as fast as one of buckets and sources.
 
 CREATE TABLE IF NOT EXISTS changed_leads
 (
@@ -169,15 +170,15 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION by_rep (SELECT is_raised, rep_bucket, team, rep_ms, sign ORDER BY is_raised, rep_bucket, team),
     PROJECTION ages (SELECT is_current, lead_stage, lead_team, since_bucket, sum(sign) GROUP BY is_current, lead_stage, lead_team, since_bucket),
     PROJECTION by_since (SELECT is_current, lead_stage, since_bucket, lead_team, since_ms, sign ORDER BY is_current, lead_stage, since_bucket, lead_team),
-    PROJECTION inquiry_to_mql (SELECT toDate(inquiry_at), source, mql_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, mql_after_inquiry),
-    PROJECTION inquiry_to_won (SELECT toDate(inquiry_at), source, won_after_inquiry, sum(sign) GROUP BY toDate(inquiry_at), source, won_after_inquiry),
-    PROJECTION mql_to_sal (SELECT toDate(mql_at), source, sal_after_mql, sum(sign) GROUP BY toDate(mql_at), source, sal_after_mql),
+    PROJECTION inquiry_to_mql (SELECT toStartOfMonth(inquiry_at), source, mql_after_inquiry, sum(sign) GROUP BY toStartOfMonth(inquiry_at), source, mql_after_inquiry),
+    PROJECTION inquiry_to_won (SELECT toStartOfMonth(inquiry_at), source, won_after_inquiry, sum(sign) GROUP BY toStartOfMonth(inquiry_at), source, won_after_inquiry),
+    PROJECTION mql_to_sal (SELECT toStartOfMonth(mql_at), source, sal_after_mql, sum(sign) GROUP BY toStartOfMonth(mql_at), source, sal_after_mql),
     PROJECTION mql_to_opportunity (SELECT toDate(mql_at), opportunity_after_mql, sum(sign) GROUP BY toDate(mql_at), opportunity_after_mql),
-    PROJECTION mql_to_won (SELECT toDate(mql_at), source, won_after_mql, sum(sign) GROUP BY toDate(mql_at), source, won_after_mql),
-    PROJECTION sal_to_sql (SELECT toDate(sal_at), source, sql_after_sal, sum(sign) GROUP BY toDate(sal_at), source, sql_after_sal),
-    PROJECTION sql_to_opportunity (SELECT toDate(sql_at), source, opportunity_after_sql, sum(sign) GROUP BY toDate(sql_at), source, opportunity_after_sql),
-    PROJECTION opportunity_to_won (SELECT toDate(opportunity_at), source, won_after_opportunity, sum(sign) GROUP BY toDate(opportunity_at), source, won_after_opportunity),
-    PROJECTION won_days (SELECT toDate(won_at), source, sum(sign) GROUP BY toDate(won_at), source),
+    PROJECTION mql_to_won (SELECT toStartOfMonth(mql_at), source, won_after_mql, sum(sign) GROUP BY toStartOfMonth(mql_at), source, won_after_mql),
+    PROJECTION sal_to_sql (SELECT toStartOfMonth(sal_at), source, sql_after_sal, sum(sign) GROUP BY toStartOfMonth(sal_at), source, sql_after_sal),
+    PROJECTION sql_to_opportunity (SELECT toStartOfMonth(sql_at), source, opportunity_after_sql, sum(sign) GROUP BY toStartOfMonth(sql_at), source, opportunity_after_sql),
+    PROJECTION opportunity_to_won (SELECT toStartOfMonth(opportunity_at), source, won_after_opportunity, sum(sign) GROUP BY toStartOfMonth(opportunity_at), source, won_after_opportunity),
+    PROJECTION won_months (SELECT toStartOfMonth(won_at), source, sum(sign) GROUP BY toStartOfMonth(won_at), source),
     PROJECTION dispositions (SELECT toDate(mql_at), source, team, bitTest(entered, 2), sum(sign) GROUP BY toDate(mql_at), source, team, bitTest(entered, 2)),
     PROJECTION inquiry_quarters (SELECT toStartOfFifteenMinutes(inquiry_at), sum(sign) GROUP BY toStartOfFifteenMinutes(inquiry_at)),
     PROJECTION mql_quarters (SELECT toStartOfFifteenMinutes(mql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(mql_at)),

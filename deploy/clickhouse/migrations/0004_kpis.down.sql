@@ -22,7 +22,7 @@ DROP VIEW IF EXISTS age_ranks;
 DROP VIEW IF EXISTS kpi_time_in_stage;
 DROP VIEW IF EXISTS stay_ranks;
 DROP VIEW IF EXISTS kpi_flow_conversion;
-DROP VIEW IF EXISTS counted_days;
+DROP VIEW IF EXISTS counted_months;
 DROP VIEW IF EXISTS kpi_conversion;
 DROP VIEW IF EXISTS counted_steps;
 DROP VIEW IF EXISTS kpi_rejections;

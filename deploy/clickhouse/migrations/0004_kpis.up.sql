@@ -261,7 +261,7 @@ SELECT source, maxIf(total, NOT is_open) AS raised, maxIf(answered, NOT is_open)
 FROM
 (
     SELECT marks.is_open AS is_open, marks.source AS source, total, answered, mark.1 AS name,
-        inside.pairs.1[arrayFirstIndex(sofar -> sofar > mark.3, arrayCumSum(inside.pairs.2))] AS found
+        bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > mark.3, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
     FROM
     (
         SELECT told_of.1 AS is_open, told_of.2 AS source, told_of.3 AS total, told_of.4 AS answered, mark
@@ -270,22 +270,15 @@ FROM
     ) AS marks
     LEFT JOIN
     (
-        SELECT is_open, source, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT false AS is_open, source, response_bucket AS bucket, assumeNotNull(response_ms) AS ms, sum(sign) AS n
-            FROM counted_clocks
-            WHERE is_raise AND (response_bucket, source) IN (SELECT mark.2, told_of.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE NOT told_of.1)
-            GROUP BY source, bucket, ms
-            HAVING n > 0
-            UNION ALL
-            SELECT true, source, open_bucket AS bucket, assumeNotNull(open_ms) AS ms, sum(sign) AS n
-            FROM counted_clocks
-            WHERE is_raise AND (open_bucket, source) IN (SELECT mark.2, told_of.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE told_of.1 AND mark.1 NOT IN ('min', 'max'))
-            GROUP BY source, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY is_open, source, bucket
+        SELECT false AS is_open, source, response_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(response_ms), 2) + sign + 1)) AS signed
+        FROM counted_clocks
+        WHERE is_raise AND response_bucket IN (SELECT mark.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE NOT told_of.1)
+        GROUP BY source, response_bucket
+        UNION ALL
+        SELECT true, source, open_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(open_ms), 2) + sign + 1)) AS signed
+        FROM counted_clocks
+        WHERE is_raise AND open_bucket IN (SELECT mark.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE told_of.1 AND mark.1 NOT IN ('min', 'max'))
+        GROUP BY source, open_bucket
     ) AS inside ON inside.is_open = marks.is_open AND inside.source = marks.source AND inside.bucket = mark.2
 )
 GROUP BY source
@@ -398,7 +391,7 @@ AS WITH
         )
     ) AS running,
     (
-        SELECT groupArray((verdict, first_day, policy, source))
+        SELECT groupUniqArray(first_day)
         FROM
         (
             SELECT verdict, policy, source, min(deadline_day) AS first_day
@@ -406,7 +399,7 @@ AS WITH
             (
                 SELECT verdict, deadline_day, policy, source
                 FROM counted_clocks
-                WHERE (verdict, deadline_day) IN (SELECT DISTINCT run.1, run.5 + arrayJoin(range(31)) FROM (SELECT arrayJoin(running) AS run))
+                WHERE verdict IN ('open', 'breached_open') AND deadline_day IN (SELECT DISTINCT run.5 + arrayJoin(range(31)) FROM (SELECT arrayJoin(running) AS run))
                 GROUP BY verdict, deadline_day, policy, source
                 HAVING sum(sign) > 0
             )
@@ -428,7 +421,7 @@ FROM
     UNION ALL
     SELECT verdict, policy, source, 0 AS clocks, deadline
     FROM counted_clocks
-    WHERE (verdict, deadline_day, policy, source) IN (SELECT of_day.1, of_day.2, of_day.3, of_day.4 FROM (SELECT arrayJoin(first_days) AS of_day))
+    WHERE verdict IN ('open', 'breached_open') AND deadline_day IN (SELECT arrayJoin(first_days))
     GROUP BY verdict, policy, source, deadline
     HAVING sum(sign) > 0
 )
@@ -476,20 +469,14 @@ SELECT team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT want.1 AS team, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    SELECT want.1 AS team, want.2 AS name, bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
     FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
-        SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT team, routing_bucket AS bucket, assumeNotNull(routing_ms) AS ms, sum(sign) AS n
-            FROM counted_journeys
-            WHERE is_raised AND routing_bucket >= 0 AND (team, routing_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
-            GROUP BY team, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY team, bucket
+        SELECT team, routing_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(routing_ms), 2) + sign + 1)) AS signed
+        FROM counted_journeys
+        WHERE is_raised AND routing_bucket >= 0 AND routing_bucket IN (SELECT want.3 FROM (SELECT arrayJoin(wanted) AS want))
+        GROUP BY team, routing_bucket
     ) AS inside ON inside.team = want.1 AND inside.bucket = want.3
 )
 GROUP BY team
@@ -524,20 +511,14 @@ SELECT team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT want.1 AS team, want.2 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(inside.pairs.2))] AS found
+    SELECT want.1 AS team, want.2 AS name, bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > want.4, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
     FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
-        SELECT team, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT team, rep_bucket AS bucket, assumeNotNull(rep_ms) AS ms, sum(sign) AS n
-            FROM counted_journeys
-            WHERE is_raised AND rep_bucket >= 0 AND (team, rep_bucket) IN (SELECT want.1, want.3 FROM (SELECT arrayJoin(wanted) AS want))
-            GROUP BY team, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY team, bucket
+        SELECT team, rep_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(rep_ms), 2) + sign + 1)) AS signed
+        FROM counted_journeys
+        WHERE is_raised AND rep_bucket >= 0 AND rep_bucket IN (SELECT want.3 FROM (SELECT arrayJoin(wanted) AS want))
+        GROUP BY team, rep_bucket
     ) AS inside ON inside.team = want.1 AND inside.bucket = want.3
 )
 GROUP BY team
@@ -683,27 +664,27 @@ FROM
 COMMENT 'Why sales rejects leads, count and share.|What is wrong with the leads of a source?|By source and reason: LeadRejected that moved a lead.|A rejection that was not legal, because the lead stood elsewhere, is none.';
 
 CREATE OR REPLACE VIEW counted_steps
-AS SELECT 'inquiry' AS from_stage, 'mql' AS to_stage, toDate(inquiry_at) AS day, source, mql_after_inquiry AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+AS SELECT 'inquiry' AS from_stage, 'mql' AS to_stage, toStartOfMonth(inquiry_at) AS month, source, mql_after_inquiry AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'inquiry' AS from_stage, 'won' AS to_stage, toDate(inquiry_at) AS day, source, won_after_inquiry AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+SELECT 'inquiry' AS from_stage, 'won' AS to_stage, toStartOfMonth(inquiry_at) AS month, source, won_after_inquiry AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'mql' AS from_stage, 'sal' AS to_stage, toDate(mql_at) AS day, source, sal_after_mql AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+SELECT 'mql' AS from_stage, 'sal' AS to_stage, toStartOfMonth(mql_at) AS month, source, sal_after_mql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'mql' AS from_stage, 'won' AS to_stage, toDate(mql_at) AS day, source, won_after_mql AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+SELECT 'mql' AS from_stage, 'won' AS to_stage, toStartOfMonth(mql_at) AS month, source, won_after_mql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'sal' AS from_stage, 'sql' AS to_stage, toDate(sal_at) AS day, source, sql_after_sal AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+SELECT 'sal' AS from_stage, 'sql' AS to_stage, toStartOfMonth(sal_at) AS month, source, sql_after_sal AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'sql' AS from_stage, 'opportunity' AS to_stage, toDate(sql_at) AS day, source, opportunity_after_sql AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
+SELECT 'sql' AS from_stage, 'opportunity' AS to_stage, toStartOfMonth(sql_at) AS month, source, opportunity_after_sql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
-SELECT 'opportunity' AS from_stage, 'won' AS to_stage, toDate(opportunity_at) AS day, source, won_after_opportunity AS days_after, sum(sign) AS part
-FROM counted_journeys GROUP BY day, source, days_after
-COMMENT 'First entries of a stage by UTC day, and in how many days, rounded up, a later stage followed; -1: it did not. The day is NULL where the stage was not entered';
+SELECT 'opportunity' AS from_stage, 'won' AS to_stage, toStartOfMonth(opportunity_at) AS month, source, won_after_opportunity AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
+COMMENT 'First entries of a stage by UTC month, and in how many days, rounded up, a later stage followed; -1: it did not. The month is NULL where the stage was not entered';
 
 CREATE OR REPLACE VIEW kpi_conversion
 AS SELECT
@@ -715,12 +696,12 @@ AS SELECT
     if(mature = 0, NULL, converted / mature) AS conversion
 FROM
 (
-    -- Days for which the window is over or has not yet ended, by their totals; those of the day in which it ends, row by row.
-    SELECT toStartOfMonth(assumeNotNull(day)) AS cohort, source, from_stage, to_stage, sum(part) AS entered,
-        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature,
-        sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS converted
+    -- Months for which the window is over or has not yet ended, by their totals; that in which it ends, row by row.
+    SELECT assumeNotNull(month) AS cohort, source, from_stage, to_stage, sum(part) AS entered,
+        sumIf(part, month < toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature,
+        sumIf(part, month < toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS converted
     FROM counted_steps
-    WHERE day IS NOT NULL
+    WHERE month IS NOT NULL
     GROUP BY cohort, source, from_stage, to_stage
     UNION ALL
     SELECT toStartOfMonth(assumeNotNull(at)) AS cohort, source, from_stage, step.1 AS to_stage, 0 AS entered, sum(sign) AS mature,
@@ -728,19 +709,19 @@ FROM
     FROM
     (
         SELECT 'inquiry' AS from_stage, source, inquiry_at AS at, [('mql', mql_after_inquiry), ('won', won_after_inquiry)] AS steps, sign
-        FROM counted_journeys WHERE inquiry_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        FROM counted_journeys WHERE inquiry_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
         SELECT 'mql' AS from_stage, source, mql_at AS at, [('sal', sal_after_mql), ('won', won_after_mql)] AS steps, sign
-        FROM counted_journeys WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        FROM counted_journeys WHERE mql_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
         SELECT 'sal' AS from_stage, source, sal_at AS at, [('sql', sql_after_sal)] AS steps, sign
-        FROM counted_journeys WHERE sal_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        FROM counted_journeys WHERE sal_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
         SELECT 'sql' AS from_stage, source, sql_at AS at, [('opportunity', opportunity_after_sql)] AS steps, sign
-        FROM counted_journeys WHERE sql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        FROM counted_journeys WHERE sql_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
         SELECT 'opportunity' AS from_stage, source, opportunity_at AS at, [('won', won_after_opportunity)] AS steps, sign
-        FROM counted_journeys WHERE opportunity_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+        FROM counted_journeys WHERE opportunity_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
     )
     ARRAY JOIN steps AS step
     GROUP BY cohort, source, from_stage, to_stage
@@ -757,14 +738,14 @@ GROUP BY cohort, source, from_stage, to_stage
 HAVING entered > 0
 COMMENT 'Cohort conversion between stages within a window, share (window_days).|Of those who entered a stage in a month, how many got further in time?|By month of entry, source and pair of stages, of first entries per cycle: converted = the later stage entered within window_days; of those for whom the window is over.|Cycles stand for themselves: what a later cycle reaches is not counted here. Small cohorts jump.';
 
-CREATE OR REPLACE VIEW counted_days
-AS SELECT from_stage AS stage, day, source, sum(part) AS part
+CREATE OR REPLACE VIEW counted_months
+AS SELECT from_stage AS stage, month, source, sum(part) AS part
 FROM counted_steps
 WHERE to_stage = transform(from_stage, ['inquiry', 'mql', 'sal', 'sql', 'opportunity'], ['mql', 'sal', 'sql', 'opportunity', 'won'], '')
-GROUP BY stage, day, source
+GROUP BY stage, month, source
 UNION ALL
-SELECT 'won' AS stage, toDate(won_at) AS day, source, sum(sign) AS part FROM counted_journeys GROUP BY day, source
-COMMENT 'First entries of stages by UTC day and source';
+SELECT 'won' AS stage, toStartOfMonth(won_at) AS month, source, sum(sign) AS part FROM counted_journeys GROUP BY month, source
+COMMENT 'First entries of stages by UTC month and source';
 
 CREATE OR REPLACE VIEW kpi_flow_conversion
 AS SELECT
@@ -780,31 +761,31 @@ FROM
     FROM
     (
         SELECT stage, source, sum(part) AS part
-        FROM counted_days
-        WHERE day >= toDate({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) AND day < toDate({until:DateTime64(3, 'UTC')})
+        FROM counted_months
+        WHERE month >= toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)) AND month < toStartOfMonth({until:DateTime64(3, 'UTC')})
         GROUP BY stage, source
         UNION ALL
-        -- A period that begins or ends within a day: that day's rows.
+        -- A period that begins or ends within a month: that month's rows.
         SELECT stage, source, sum(sign) AS part
         FROM
         (
             SELECT 'inquiry' AS stage, source, sign FROM counted_journeys
-            WHERE inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')} AND (inquiry_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR inquiry_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE inquiry_at >= {since:DateTime64(3, 'UTC')} AND inquiry_at < {until:DateTime64(3, 'UTC')} AND (inquiry_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR inquiry_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
             UNION ALL
             SELECT 'mql' AS stage, source, sign FROM counted_journeys
-            WHERE mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')} AND (mql_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR mql_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE mql_at >= {since:DateTime64(3, 'UTC')} AND mql_at < {until:DateTime64(3, 'UTC')} AND (mql_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR mql_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
             UNION ALL
             SELECT 'sal' AS stage, source, sign FROM counted_journeys
-            WHERE sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')} AND (sal_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR sal_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE sal_at >= {since:DateTime64(3, 'UTC')} AND sal_at < {until:DateTime64(3, 'UTC')} AND (sal_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR sal_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
             UNION ALL
             SELECT 'sql' AS stage, source, sign FROM counted_journeys
-            WHERE sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')} AND (sql_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR sql_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE sql_at >= {since:DateTime64(3, 'UTC')} AND sql_at < {until:DateTime64(3, 'UTC')} AND (sql_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR sql_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
             UNION ALL
             SELECT 'opportunity' AS stage, source, sign FROM counted_journeys
-            WHERE opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')} AND (opportunity_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR opportunity_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE opportunity_at >= {since:DateTime64(3, 'UTC')} AND opportunity_at < {until:DateTime64(3, 'UTC')} AND (opportunity_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR opportunity_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
             UNION ALL
             SELECT 'won' AS stage, source, sign FROM counted_journeys
-            WHERE won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')} AND (won_at < toStartOfDay({since:DateTime64(3, 'UTC')} + toIntervalMillisecond(86399999)) OR won_at >= toStartOfDay({until:DateTime64(3, 'UTC')}))
+            WHERE won_at >= {since:DateTime64(3, 'UTC')} AND won_at < {until:DateTime64(3, 'UTC')} AND (won_at < toDateTime64(toStartOfMonth({since:DateTime64(3, 'UTC')} - toIntervalMillisecond(1) + toIntervalMonth(1)), 3, 'UTC') OR won_at >= toDateTime64(toStartOfMonth({until:DateTime64(3, 'UTC')}), 3, 'UTC'))
         )
         GROUP BY stage, source
         UNION ALL
@@ -856,20 +837,14 @@ SELECT stage, source,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT want.1 AS stage, want.2 AS source, want.3 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(inside.pairs.2))] AS found
+    SELECT want.1 AS stage, want.2 AS source, want.3 AS name, bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
     FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
-        SELECT stage, source, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT stage, source, took_bucket AS bucket, assumeNotNull(took_ms) AS ms, sum(sign) AS n
-            FROM counted_stays
-            WHERE NOT is_implied AND took_bucket >= 0 AND (stage, source, took_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
-            GROUP BY stage, source, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY stage, source, bucket
+        SELECT stage, source, took_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1)) AS signed
+        FROM counted_stays
+        WHERE NOT is_implied AND took_bucket >= 0 AND (stage, source, took_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
+        GROUP BY stage, source, took_bucket
     ) AS inside ON inside.stage = want.1 AND inside.source = want.2 AND inside.bucket = want.4
 )
 GROUP BY stage, source
@@ -924,20 +899,14 @@ SELECT lead_stage, lead_team,
     toNullable(anyIf(found, name = 'p50')) AS p50_ms, toNullable(anyIf(found, name = 'p90')) AS p90_ms
 FROM
 (
-    SELECT want.1 AS lead_stage, want.2 AS lead_team, want.3 AS name, inside.pairs.1[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(inside.pairs.2))] AS found
+    SELECT want.1 AS lead_stage, want.2 AS lead_team, want.3 AS name, bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > want.5, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
     FROM (SELECT arrayJoin(wanted) AS want) AS marks
     INNER JOIN
     (
-        SELECT lead_stage, lead_team, bucket, arraySort(groupArray((ms, n))) AS pairs
-        FROM
-        (
-            SELECT lead_stage, lead_team, since_bucket AS bucket, assumeNotNull(since_ms) AS ms, sum(sign) AS n
-            FROM counted_journeys
-            WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified') AND (lead_stage, lead_team, since_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
-            GROUP BY lead_stage, lead_team, bucket, ms
-            HAVING n > 0
-        )
-        GROUP BY lead_stage, lead_team, bucket
+        SELECT lead_stage, lead_team, since_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(since_ms), 2) + sign + 1)) AS signed
+        FROM counted_journeys
+        WHERE is_current AND lead_stage NOT IN ('won', 'lost', 'disqualified') AND (lead_stage, lead_team, since_bucket) IN (SELECT want.1, want.2, want.4 FROM (SELECT arrayJoin(wanted) AS want))
+        GROUP BY lead_stage, lead_team, since_bucket
     ) AS inside ON inside.lead_stage = want.1 AND inside.lead_team = want.2 AND inside.bucket = want.4
 )
 GROUP BY lead_stage, lead_team
@@ -1368,17 +1337,17 @@ FROM
         *,
         length(path) AS n,
         -- Who captured and who opened: the last touch at or before it, else the first.
-        greatest(arrayCount(t -> t.1 <= ifNull(captured_at, closed_at), path), 1) AS creation,
-        greatest(arrayCount(t -> t.1 <= opened_at, path), 1) AS opening,
-        arrayMap(i -> multiIf(
+        greatest(arrayCount(at -> at <= ifNull(captured_at, closed_at), path.1), 1) AS creation,
+        greatest(arrayCount(at -> at <= opened_at, path.1), 1) AS opening,
+        arrayMap((i, at) -> multiIf(
             {model:String} = 'first', toFloat64(i = 1),
             {model:String} = 'last', toFloat64(i = n),
             {model:String} = 'linear', 1.,
             {model:String} = 'u', 0.4 * (i = 1) + 0.4 * (i = creation),
             {model:String} = 'w', 0.3 * (i = 1) + 0.3 * (i = creation) + 0.3 * (i = opening),
-            {model:String} = 'time_decay', exp2(-dateDiff('second', path[i].1, closed_at) / 86400. / {half_life_days:UInt32}),
+            {model:String} = 'time_decay', exp2(-dateDiff('second', at, closed_at) / 86400. / {half_life_days:UInt32}),
             throwIf({model:String} NOT IN ('first', 'last', 'linear', 'u', 'w', 'time_decay'), 'model is one of first, last, linear, u, w, time_decay')
-        ), arrayEnumerate(path)) AS anchors,
+        ), arrayEnumerate(path), path.1) AS anchors,
         arrayMap(i -> {model:String} IN ('u', 'w') AND i != 1 AND i != creation AND ({model:String} = 'u' OR i != opening), arrayEnumerate(path)) AS between,
         arraySum(between) AS others,
         arrayMap((a, b) -> if(b, if({model:String} = 'u', 0.2, 0.1) / others, a), anchors, between) AS raw,
@@ -1391,8 +1360,8 @@ FROM
     FROM
     (
         SELECT
-            won.opportunity_id AS opportunity_id, won.lead_id AS lead_id, assumeNotNull(won.closed_at) AS closed_at, won.opened_at AS opened_at,
-            won.amount AS amount, won.currency AS currency, won.captured_at AS captured_at,
+            won.opportunity_id AS opportunity_id, won.lead_id AS lead_id, any(assumeNotNull(won.closed_at)) AS closed_at,
+            any(won.opened_at) AS opened_at, any(won.amount) AS amount, any(won.currency) AS currency, any(won.captured_at) AS captured_at,
             arraySort(arrayFilter(
                 t -> t.1 <= closed_at AND t.1 >= closed_at - toIntervalMonth({lookback_months:UInt32}),
                 arrayDistinct(arrayFlatten(groupArray(reached.ats)))
@@ -1428,7 +1397,7 @@ FROM
             )
             GROUP BY lead_id
         ) AS reached ON reached.lead_id = won.reader
-        GROUP BY opportunity_id, lead_id, closed_at, opened_at, amount, currency, captured_at
+        GROUP BY opportunity_id, lead_id
     )
 )
 ARRAY JOIN path AS touch, parts AS part
