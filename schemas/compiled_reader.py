@@ -92,7 +92,8 @@ class _Compiler:
             case "double":
                 return [f"{into}, = double(b, p)", "p += 8"]
             case "enum":
-                symbols = {2 * place: symbol for place, symbol in enumerate(kind["symbols"]) if symbol != RESERVED}
+                # Of one byte: others are left to fastavro.
+                symbols = {2 * place: name for place, name in enumerate(kind["symbols"][:64]) if name != RESERVED}
                 return [f"{into} = {self._name('enum', symbols)}[b[p]]", "p += 1"]
             case "record":
                 return [f"{into}, p = {self._name('record', self.record(kind))}(b, p)"]

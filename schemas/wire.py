@@ -96,15 +96,19 @@ class Decoder:
 
     def learn(self, schema_id: int, text: str | None) -> WireError | None:
         """The writer schema of an id; None: the registry knows no such id. Returns what decoding by it will raise."""
-        self.forget(schema_id)
+        header = HEADER.pack(MAGIC, schema_id)
         try:
             writer = judge(schema_id, text)
         except WireError as error:
+            self._ours.pop(header, None)
             self._writers[schema_id] = error
             return error
+        # Never without: another thread may be at decoding by it.
         self._writers[schema_id] = writer
         if writer.reader is None:
-            self._ours[HEADER.pack(MAGIC, schema_id)] = writer.contract.name, reader(writer.contract.name)
+            self._ours[header] = writer.contract.name, reader(writer.contract.name)
+        else:
+            self._ours.pop(header, None)
         return None
 
     def forget(self, schema_id: int) -> None:

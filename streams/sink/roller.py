@@ -12,12 +12,13 @@ import time
 from typing import Final
 
 import structlog
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.config import Settings
 from streams.erasure.rows import forget, missed, missed_of
 from streams.errors import BatonError
 from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
-from streams.store.client import Client, connect
+from streams.store.client import Client, connect, failure
 from streams.store.reconcile import Reconciliation
 from streams.store.rollup import TABLES, Rollups
 
@@ -38,6 +39,8 @@ class Roller:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._landed_at = time.monotonic()
+        self._gone: set[str] = set()
+        """Leads whose state was given up and that a rollup has come across since: what it put back of them has to go."""
         self._looked_at = -1.0
         """When the last look began that took in all there was."""
         self._thread = threading.Thread(target=self._run, name="roller", daemon=True)
@@ -72,8 +75,10 @@ class Roller:
                 rollups = Rollups(self._client, self._settings.store_url, owner=self._me)
                 order = Reconciliation(self._client, self._settings.store_url)
                 if (leads := rollups.roll()) is not None:
+                    self._gone |= rollups.gone
                     # What was being rolled up when they were erased.
-                    forget(self._client, missed_of(self._client, rollups.gone))
+                    forget(self._client, missed_of(self._client, self._gone))
+                    self._gone.clear()
                     self._looked_at = began
                     ROLLED_LEADS.inc(leads)
                     if leads:
@@ -87,9 +92,10 @@ class Roller:
                     order.drop_old()
                     # What a mutation met while it was being rolled up.
                     forget(self._client, missed(self._client))
-            except BatonError as error:
+            except (BatonError, ClickHouseError) as error:
                 ROLLUP_ERRORS.inc()
-                log.warning("not rolled up", cause=str(error))
+                cause = error if isinstance(error, BatonError) else failure(self._settings.store_url, error)
+                log.warning("not rolled up", cause=str(cause))
                 self._forget()
             # Where the store is slow, at most a third of the time: inserts come first.
             took = time.monotonic() - began

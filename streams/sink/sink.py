@@ -107,6 +107,7 @@ class Sink:
     # --- what others see ---------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
+        assignment = self._assignment
         positions, ends, pending = dict(self._positions), dict(self._ends), {*self._pending}
         for flight in list(self._flights):
             pending |= flight.ends.keys()
@@ -119,12 +120,13 @@ class Sink:
                 "at_end": at_end,
             }
         rolled = self._roller is None or self._roller.current
+        same = assignment == self._assignment  # else what was looked at first is not what was looked at last
         return {
             "role": "sink",
             "pid": os.getpid(),
             "ready": bool(positions),
             "partitions": partitions,
-            "caught_up": bool(partitions) and all(partition["at_end"] for partition in partitions.values()) and rolled,
+            "caught_up": bool(partitions) and all(place["at_end"] for place in partitions.values()) and rolled and same,
             "rolled": rolled,
             "rows": dict(self._writer.inserted),
             "refused": self._refused,
@@ -266,6 +268,7 @@ class Sink:
         places = [TopicPartition(name, number, self._positions[name, number]) for name, number in wanted]
         self._consumer.assign(places)
         self._consumer.resume(places)  # a partition stays paused when it is assigned anew
+        self._paused = False
         self._wanted = None
         # Before anything is inserted: what is marked then would hide what is not.
         self._until_done("marks", self._writer.mark_missed)
@@ -461,6 +464,6 @@ class Sink:
                     raise Abandoned
 
         answer = self._patience.until_done(what, call, wait)
-        if paused:
+        if paused and not self._paused:
             self._consumer.resume([TopicPartition(*place) for place in self._partitions])
         return answer

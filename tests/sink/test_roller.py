@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
 from streams.config import Settings
 from streams.erasure import rows as erasures
 from streams.metrics import ROLLUP_ERRORS
@@ -53,7 +58,7 @@ def test_what_lost_its_mark_is_marked_before_later_marks_hide_it(
 
 
 def test_what_was_being_rolled_up_of_a_lead_as_it_was_erased_goes_too(
-    settings: Settings, worker: Worker, client: Client
+    settings: Settings, worker: Worker, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(settings) as sink:
         worker.write("LeadState", state("a", "mql", journey(1, mql_at=START), source="web"))
@@ -64,6 +69,16 @@ def test_what_was_being_rolled_up_of_a_lead_as_it_was_erased_goes_too(
     # As a rollup leaves it that had read the lead before it was given up, and inserts after its rows were deleted.
     columns = "lead_id, cycle, is_current, source, team, lead_team, lead_stage, sign"
     client.command(f"INSERT INTO counted_journeys ({columns}) VALUES ('a', 1, true, 'web', 'n', 'n', 'mql', 1)")  # noqa: S608  # no data in it
+    # The store refuses at first: it is tried again, though the rollup is done.
+    asked: list[set[str]] = []
+
+    def refusing(asking: Client, leads: Iterable[str]) -> list[str]:
+        asked.append({*leads})
+        if len(asked) == 1:
+            raise DatabaseError("Code: 210. DB::NetException: refused")
+        return erasures.missed_of(asking, leads)
+
+    monkeypatch.setattr("streams.sink.roller.missed_of", refusing)
     roller = Roller(settings.model_copy(update={"rollup_interval": 0.1}))
     with running(settings, lambda given, schemas: Sink(given, schemas, roller)) as sink:
         roller.start()
@@ -71,5 +86,6 @@ def test_what_was_being_rolled_up_of_a_lead_as_it_was_erased_goes_too(
             caught_up(sink, worker)
         finally:
             roller.stop()
+    assert asked[:2] == [{"a"}, {"a"}]
     assert rows(client, "SELECT count() FROM counted_journeys WHERE lead_id = 'a'") == [(0,)]
     assert erasures.left(client) == {}
