@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Rolls up the KPI tables, as the sink does all the time; or proves that they are right."""
         from streams import config, log
-        from streams.erasure.rows import forget, missed_of
+        from streams.erasure.rows import sweep
         from streams.errors import BatonError
         from streams.store.client import connect, patiently
         from streams.store.reconcile import Reconciliation
@@ -57,5 +57,5 @@ def register(app: typer.Typer) -> None:
                 return
             rollups = Rollups(client, settings.store_url)
             leads = rollups.rebuild() if rebuild else rollups.roll()
-            forget(client, missed_of(client, rollups.gone))
+            sweep(client, settings.store_url, rollups.gone)
             typer.echo("another process is at it" if leads is None else f"{leads} leads rolled up")

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from streams.erasure.personal import PERSONAL
-from streams.store.client import Client
+from streams.store.client import Client, failure
 from streams.store.cluster import everywhere, stored, stored_name
 
 _AT_ONCE: Final = 500
@@ -33,32 +35,34 @@ def forget(client: Client, leads: Iterable[str]) -> None:
             )
 
 
-def missed(client: Client) -> list[str]:
-    """Erased leads that still have personal rows, whatever the reason."""
+def missed(client: Client, among: Iterable[str] | None = None) -> list[str]:
+    """Erased leads that still have personal rows, whatever the reason; `among`: of these alone."""
+    asked: list[tuple[str, dict[str, list[str]]]]
+    if among is None:
+        asked = [("IN (SELECT lead_id FROM lead_transitions WHERE to_stage = 'erased')", {})]
+    else:
+        ids = sorted(set(among))
+        asked = [
+            ("IN {ids:Array(String)}", {"ids": ids[start : start + _AT_ONCE]}) for start in range(0, len(ids), _AT_ONCE)
+        ]
     suspects: set[str] = set()
     for table, rule in PERSONAL.items():
-        # Without FINAL: a row that a newer one hides is still there, and a cheap look tells that mostly none is.
-        answer = client.query(
-            f"SELECT DISTINCT {rule.lead} FROM {table} WHERE NOT ({rule.stays}) "  # noqa: S608  # no data in it
-            f"AND {rule.lead} IN (SELECT lead_id FROM lead_transitions WHERE to_stage = 'erased')"
-        )
-        suspects.update(lead for (lead,) in answer.result_rows)
-    return _erased(client, sorted(suspects))
-
-
-def missed_of(client: Client, leads: Iterable[str]) -> list[str]:
-    """Likewise, of these leads."""
-    ids = sorted(set(leads))
-    suspects: set[str] = set()
-    for start in range(0, len(ids), _AT_ONCE):
-        for table, rule in PERSONAL.items():
+        for these, parameters in asked:
+            # Without FINAL: a row that a newer one hides is still there, and a cheap look tells that mostly none is.
             answer = client.query(
-                f"SELECT DISTINCT {rule.lead} FROM {table} WHERE NOT ({rule.stays}) "  # noqa: S608  # no data in it
-                f"AND {rule.lead} IN {{ids:Array(String)}}",
-                parameters={"ids": ids[start : start + _AT_ONCE]},
+                f"SELECT DISTINCT {rule.lead} FROM {table} WHERE NOT ({rule.stays}) AND {rule.lead} {these}",  # noqa: S608  # no data in it
+                parameters=parameters,
             )
             suspects.update(lead for (lead,) in answer.result_rows)
     return _erased(client, sorted(suspects))
+
+
+def sweep(client: Client, store_url: str, among: Iterable[str] | None = None) -> None:
+    """Deletes what is left of erased leads; `among`: of these alone. Raises BatonError."""
+    try:
+        forget(client, missed(client, among))
+    except ClickHouseError as error:
+        raise failure(store_url, error) from error
 
 
 def _erased(client: Client, leads: Sequence[str]) -> list[str]:

@@ -12,13 +12,12 @@ import time
 from typing import Final
 
 import structlog
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from streams.config import Settings
-from streams.erasure.rows import forget, missed, missed_of
+from streams.erasure.rows import sweep
 from streams.errors import BatonError
 from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
-from streams.store.client import Client, connect, failure
+from streams.store.client import Client, connect
 from streams.store.reconcile import Reconciliation
 from streams.store.rollup import TABLES, Rollups
 
@@ -77,7 +76,7 @@ class Roller:
                 if (leads := rollups.roll()) is not None:
                     self._gone |= rollups.gone
                     # What was being rolled up when they were erased.
-                    forget(self._client, missed_of(self._client, self._gone))
+                    sweep(self._client, self._settings.store_url, self._gone)
                     self._gone.clear()
                     self._looked_at = began
                     ROLLED_LEADS.inc(leads)
@@ -91,11 +90,10 @@ class Roller:
                     tidied = began
                     order.drop_old()
                     # What a mutation met while it was being rolled up.
-                    forget(self._client, missed(self._client))
-            except (BatonError, ClickHouseError) as error:
+                    sweep(self._client, self._settings.store_url)
+            except BatonError as error:
                 ROLLUP_ERRORS.inc()
-                cause = error if isinstance(error, BatonError) else failure(self._settings.store_url, error)
-                log.warning("not rolled up", cause=str(cause))
+                log.warning("not rolled up", cause=str(error))
                 self._forget()
             # Where the store is slow, at most a third of the time: inserts come first.
             took = time.monotonic() - began

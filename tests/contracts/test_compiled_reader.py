@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.catalog import CATALOG
 from schemas.compiled_reader import ODD, reader
-from schemas.wire import HEADER, MAGIC, Decoder, WireError
+from schemas.wire import HEADER, MAGIC, Decoder, UnknownSchema, WireError
 from tests.contracts.test_compiled import values
 
 ID = 7
@@ -85,3 +85,15 @@ def test_what_a_worker_is_sent_goes_the_short_way() -> None:
 def test_what_is_unusual_is_left_to_fastavro(body: bytes) -> None:
     with pytest.raises(ODD):
         reader("LeadCaptured")(body, 0)
+
+
+def test_an_id_that_is_forgotten_or_lost_is_not_read_the_short_way() -> None:
+    of = decoder("LeadCaptured", compiled=True)
+    value = HEADER.pack(MAGIC, ID) + b"anything"
+    of.forget(ID)
+    with pytest.raises(UnknownSchema):
+        of.decode(value)
+    assert of.learn(ID, CATALOG["LeadCaptured"].text) is None
+    assert of.learn(ID, None) is not None
+    assert said(of, value).startswith("unknown_schema_id")
+    assert not of._ours
