@@ -162,7 +162,9 @@ async def until(true: Callable[[], object]) -> None:
 
 
 def position(engine: Engine, number: int) -> int:
-    return engine.lanes[number].positions.get(INPUTS[0], 0) if number in engine.lanes else -1
+    """As last committed; -1 before a lane's first commit."""
+    entry = engine.lanes.get(number)
+    return entry.positions.get(INPUTS[0], 0) if entry is not None and entry.positions else -1
 
 
 def captured(lane: int, *offsets: int) -> list[Rec]:
