@@ -157,19 +157,18 @@ def main() -> None:
     console = Console()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="baton-kpis-"))
     filled = folder / "filled"
-    there = filled.exists()
     try:
         with Supervisor(folder / "run") as supervisor:
             store = supervisor.start("store", ["store", "--path", str(folder / "store"), "--port", "0"], {})
             supervisor.wait_ready(store)
             settings = load(store_url=f"http://127.0.0.1:{store.ready['port']}", erasure_key="bench")
-            if not (folder / "store" / "migrated").exists():
-                Migrator(settings).up()
-                (folder / "store" / "migrated").touch()
             client, process = connect(settings), psutil.Process(store.process.pid)
-            if there:
+            if (folder / "store" / "migrated").exists():
                 _views_of_today(client)
             else:
+                Migrator(settings).up()
+                (folder / "store" / "migrated").touch()
+            if not filled.exists():
                 archived = options.leads if options.archived is None else options.archived
                 fill(client, options.leads, archived, console.print)
                 began = time.monotonic()

@@ -117,10 +117,14 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
     },
     "counted_clocks": {
         Kind.PSEUDONYM: "lead_id instance_id",
-        Kind.STORY: "policy verdict source deadline deadline_day breached_at is_raise response_ms response_bucket open_ms "
-        "open_bucket",
+        Kind.STORY: "policy verdict source deadline deadline_day breached_at",
         Kind.STAFF: "team",
         Kind.RECORD: "lane sign",
+    },
+    "counted_responses": {
+        Kind.PSEUDONYM: "lead_id instance_id",
+        Kind.STORY: "is_open source took_ms took_bucket",
+        Kind.RECORD: "sign",
     },
     "counted_stays": {
         Kind.PSEUDONYM: "lead_id transition_id",

@@ -18,8 +18,9 @@ from streams.erasure.rows import sweep
 from streams.errors import BatonError
 from streams.metrics import ROLLED_LEADS, ROLLUP_AGE, ROLLUP_DRIFT, ROLLUP_ERRORS, ROLLUP_SECONDS
 from streams.store.client import Client, connect
+from streams.store.missing import TABLES
 from streams.store.reconcile import Reconciliation
-from streams.store.rollup import TABLES, Rollups
+from streams.store.rollup import Rollups
 
 log = structlog.get_logger(__name__)
 

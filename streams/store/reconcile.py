@@ -7,8 +7,8 @@ from typing import Final
 
 from streams.store.client import Client
 from streams.store.cluster import everywhere, shard, stored_name
+from streams.store.missing import TABLES, missing
 from streams.store.rolling import CHANGED, ROLLING, Rolling, Share, Store
-from streams.store.rollup import TABLES
 
 MARKED: Final = ("leads", "lead_transitions", "sla_instances", "events", "dead_letters")
 """Tables of which an insert marks leads as changed."""
@@ -106,7 +106,7 @@ class Reconciliation:
             rolling.tell()
             found = {
                 table: self._store.rows(
-                    f"SELECT lead_id FROM {table}_changes(number = {{number:UInt64}})",  # noqa: S608  # names of ours
+                    f"SELECT lead_id FROM ({missing(table)})",  # noqa: S608  # names of ours
                     **sample.parameters,
                 )
                 for table in TABLES

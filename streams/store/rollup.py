@@ -16,18 +16,9 @@ from typing import Final
 
 from streams.store.client import Client
 from streams.store.cluster import everywhere
+from streams.store.missing import TABLES, counting, may_say, missing
 from streams.store.rolling import CHANGED, Rolling, Share, Store, all_leads, changed_leads
 
-LEADS: Final = ("journeys", "clocks", "stays")
-"""Of the tables of leads, transitions and clocks."""
-STORIES: Final = ("touches", "deals", "entered", "fields", "known", "mqls", "moves", "shows")
-"""Of the archive, and told by the leads that an event is part of now."""
-TABLES: Final = ("merges", *LEADS, *STORIES)
-"""Bare names: a table counted_…, and views …_now and …_changes."""
-_SUMMED: Final = ("entered", "moves")
-"""Of those several rows may be the same."""
-_MANY: Final = 1_000
-"""Leads of a share from which on it pays to look whether they are new."""
 SHARE: Final = 50_000
 """Leads of one share: their rows are one block in memory."""
 _MARGIN_SECONDS: Final = 1
@@ -46,6 +37,17 @@ class _Work:
     number: int
     everything: bool
     bounds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is of a share's leads."""
+
+    told: frozenset[str]
+    """Types of events that count."""
+    any_mql: bool
+    counting: frozenset[str]
+    """Tables that say something of them."""
 
 
 class Rollups:
@@ -135,40 +137,39 @@ class Rollups:
     def _take_in(self, work: _Work, share: Share) -> int:
         with Rolling(self._store, share) as rolling:
             rolling.begin()
-            many = rolling.count() > _MANY
             # Whom a lead was part of, and whom it is part of: the stories of both change.
             rolling.follow()
-            self._add("merges", work, share, many=many)
+            self._add("merges", work, share, new=False)
             rolling.follow()
             rolling.tell()
-            for table in (*LEADS, *STORIES):
-                self._add(table, work, share, many=many)
-            self.gone.update(
-                lead
-                for (lead,) in self._store.rows(
-                    f"SELECT DISTINCT lead_id FROM leads WHERE lead_id IN ({CHANGED}) AND deleted",  # noqa: S608  # our names
-                    number=share.number,
-                )
-            )
+            found = self._look(share)
+            for table in TABLES[1:]:
+                if table in found.counting or may_say(table, found.told, any_mql=found.any_mql):
+                    # Of leads that are new what there is now is all, and need not be set against what was.
+                    self._add(table, work, share, new=table not in found.counting)
             return rolling.count()
 
-    def _add(self, table: str, work: _Work, share: Share, *, many: bool) -> None:
+    def _look(self, share: Share) -> _Found:
+        number = share.number
+        ((gone, any_mql),) = self._store.rows(
+            "SELECT groupUniqArrayIf(lead_id, deleted), max(arrayExists(at -> at IS NOT NULL, cycles.mql_at))"  # noqa: S608
+            f" FROM leads WHERE lead_id IN ({CHANGED})",
+            number=number,
+        )
+        self.gone.update(gone)
+        told = self._store.one(
+            "SELECT groupUniqArray(event_type) FROM rolling_facts WHERE number = {number:UInt64}", number=number
+        )
+        counted = self._store.rows(counting(), number=number)
+        return _Found(frozenset(told), bool(any_mql), frozenset(table for (table,) in counted))
+
+    def _add(self, table: str, work: _Work, share: Share, *, new: bool) -> None:
         if time.monotonic() - self._told_at > _BEAT_SECONDS:
             self._tell(work.number, done=False)
-        # Of leads that are new the change is all there is, and need not be added up. With counts by row it has to be.
-        new = (
-            many
-            and table not in _SUMMED
-            and not self._store.one(
-                f"SELECT count() FROM (SELECT 1 FROM counted_{table} WHERE lead_id IN ({CHANGED}) LIMIT 1)",  # noqa: S608  # our names
-                number=share.number,
-            )
-        )
-        rows = f"{table}_signed" if new else f"{table}_changes"
         self._store.command(
             # What is taken back first: collapsing goes by the order of the rows.
             # And none once another has done it all: by now its rows may be a later rollup's.
-            f"INSERT INTO counted_{table} SELECT * FROM {rows}(number = {{number:UInt64}})"  # noqa: S608  # our names
+            f"INSERT INTO counted_{table} SELECT * FROM ({missing(table, new=new)})"  # noqa: S608  # names of ours
             " WHERE (SELECT max(is_done) FROM rollups WHERE number = {rollup:UInt64}) = 0 ORDER BY sign",
             {**share.parameters, "rollup": work.number},
             f"{work.number}-{table}-{share.after}-{share.upto}",

@@ -14,7 +14,7 @@ from processors.lane import RefusedByFold
 from processors.rows import At, Row
 from processors.telling import PassedOn
 from streams.store.client import INSERT_SETTINGS, Client
-from streams.store.rollup import TABLES as ROLLED
+from streams.store.missing import TABLES as ROLLED
 from streams.topics import INPUTS
 from tests.kpis.data import World
 from tests.support.fold import Lanes, _Lane, agreed, dated

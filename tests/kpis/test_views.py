@@ -10,8 +10,9 @@ import pytest
 from deploy.clickhouse.catalogue import EXAMPLES
 from streams.config import Settings
 from streams.store.client import Client
+from streams.store.missing import TABLES
 from streams.store.reconcile import Reconciliation
-from streams.store.rollup import TABLES, Rollups
+from streams.store.rollup import Rollups
 from tests.kpis.data import generated, imported
 from tests.kpis.examples import answers, written
 from tests.kpis.fill import fill, merge_parts

@@ -11,9 +11,10 @@ from processors import rows
 from processors.rows import At, Row
 from streams.config import Settings
 from streams.store.client import INSERT_SETTINGS, Client, connect
+from streams.store.missing import TABLES
 from streams.store.reconcile import Reconciliation
 from streams.store.rolling import Rolling, Share
-from streams.store.rollup import TABLES, Rollups
+from streams.store.rollup import Rollups
 from tests.sink.support import START, journey, state
 from tests.store.fixtures import client, embedded_store_url, store
 from tests.support.poll import eventually
@@ -99,12 +100,12 @@ def test_of_two_one_rolls_up_and_who_breaks_off_is_taken_over(
     silent(client)
     with monkeypatch.context() as patched:
         patched.setattr("streams.store.rollup._BEAT_SECONDS", 0)
-        rollups._add("merges", work, Share(7), many=False)
+        rollups._add("merges", work, Share(7), new=False)
     assert other.roll() is None
     # Half of it is done, by one who then is gone for good.
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
-        rollups._add("journeys", work, Share(7), many=False)
+        rollups._add("journeys", work, Share(7), new=False)
     silent(client)
     assert other.roll() is not None
     assert stages(client) == [("web", "mql", 2)]
@@ -120,7 +121,7 @@ def test_who_comes_back_when_all_is_done_adds_nothing(rollups: Rollups, store: S
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
         # What it finds to do is a later rollup's: it would not come under the same name.
-        rollups._add("journeys", work, Share(7), many=False)
+        rollups._add("journeys", work, Share(7), new=False)
     assert client.query("SELECT sum(sign) FROM counted_journeys").first_row == (2,)
 
 
@@ -129,7 +130,7 @@ def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> N
     assert work is not None
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
-        rollups._add("journeys", work, Share(7), many=False)
+        rollups._add("journeys", work, Share(7), new=False)
     # As another would insert who had not seen it.
     rollups._store.command(
         "INSERT INTO counted_journeys SELECT * REPLACE('x' AS source) FROM counted_journeys",

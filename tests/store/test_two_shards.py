@@ -17,8 +17,9 @@ from streams.config import Settings, load
 from streams.erasure import rows as erasures
 from streams.sink.origins import Origin, held
 from streams.sink.writer import Writer
+from streams.store.missing import TABLES
 from streams.store.reconcile import Reconciliation
-from streams.store.rollup import TABLES, Rollups
+from streams.store.rollup import Rollups
 from tests.kpis.data import generated
 from tests.kpis.fill import fill, merge_parts
 from tests.kpis.known import Known

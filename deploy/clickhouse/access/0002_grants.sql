@@ -42,6 +42,7 @@ GRANT ALTER DELETE ON counted_journeys TO baton_sink;
 GRANT SELECT, INSERT ON counted_merges TO baton_sink;
 GRANT SELECT, INSERT ON counted_journeys TO baton_sink;
 GRANT SELECT, INSERT ON counted_clocks TO baton_sink;
+GRANT SELECT, INSERT ON counted_responses TO baton_sink;
 GRANT SELECT, INSERT ON counted_stays TO baton_sink;
 GRANT SELECT, INSERT ON counted_touches TO baton_sink;
 GRANT SELECT, INSERT ON counted_deals TO baton_sink;

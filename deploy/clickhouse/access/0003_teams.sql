@@ -33,6 +33,7 @@ CREATE ROW POLICY OR REPLACE baton_team ON events USING
 -- What is rolled up stands under the lead that counts: a team's are those of its leads. With a policy no totals are read, but rows.
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_journeys USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_clocks USING 1 TO ALL EXCEPT baton_views;
+CREATE ROW POLICY OR REPLACE baton_everyone ON counted_responses USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_stays USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_touches USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_deals USING 1 TO ALL EXCEPT baton_views;
@@ -47,6 +48,10 @@ CREATE ROW POLICY OR REPLACE baton_team ON counted_journeys USING
     OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
     TO baton_views;
 CREATE ROW POLICY OR REPLACE baton_team ON counted_clocks USING
+    getSettingOrDefault('SQL_baton_teams', '') = '*'
+    OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
+    TO baton_views;
+CREATE ROW POLICY OR REPLACE baton_team ON counted_responses USING
     getSettingOrDefault('SQL_baton_teams', '') = '*'
     OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
     TO baton_views;

@@ -5,10 +5,10 @@
 -- waiting for merges, and the totals that PROJECTIONs keep with every part are right, too.
 --
 -- How it stays exact. Each view …_now says what the rows of leads are: from the tables of 0001 and 0002, which hold what the
--- worker told. Each view …_changes is …_now less what counted_… holds, of the leads that `rolling` names under a number: what is
--- missing to make them equal. `baton sink` inserts …_changes of the leads that have changed, every few seconds; inserting it
--- again changes nothing, for there is no difference any more. Which leads have changed is written into changed_leads by
--- materialized views, with the inserts themselves.
+-- worker told. What is missing is …_now less what counted_… holds, of the leads that `rolling` names under a number
+-- (streams/store/missing.py). `baton sink` inserts that of the leads that have changed, every few seconds; inserting it again
+-- changes nothing, for there is no difference any more. Which leads have changed is written into changed_leads by materialized
+-- views, with the inserts themselves.
 --   KPIs that count leads, clocks and stays add to counted_… what has changed since (views …_since): they say the same whether or
 --   not it is rolled up. Quantiles, and what is read from the archive (touches, deals, entered, fields, known, mqls, moves,
 --   shows), are those of the last rollup: a quantile cannot be added to, and whose story an event is part of takes several
@@ -209,26 +209,34 @@ CREATE TABLE IF NOT EXISTS counted_clocks
     deadline DateTime64(3, 'UTC') COMMENT 'Deadline',
     deadline_day Date COMMENT 'Its UTC day',
     breached_at Nullable(DateTime64(3, 'UTC')) COMMENT 'The deadline, once it passed without satisfaction',
-    is_raise Bool COMMENT 'A first_response clock that a hand-raise started',
-    response_ms Nullable(Int64) COMMENT 'Of such a one: wall time to the response, milliseconds; NULL: none',
-    response_bucket Int16 COMMENT 'Bucket of response_ms; -1: NULL',
-    open_ms Nullable(Int64) COMMENT 'Likewise, open time of the calendar',
-    open_bucket Int16 COMMENT 'Bucket of open_ms; -1: NULL',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION verdicts (SELECT policy, source, verdict, lane, sum(sign) GROUP BY policy, source, verdict, lane),
     PROJECTION months (SELECT verdict, policy, source, toStartOfMonth(deadline_day), sum(sign) GROUP BY verdict, policy, source, toStartOfMonth(deadline_day)),
     PROJECTION days (SELECT verdict, deadline_day, policy, source, sum(sign) GROUP BY verdict, deadline_day, policy, source),
     PROJECTION deadlines (SELECT verdict, deadline_day, policy, source, deadline, lane, sign ORDER BY verdict, deadline_day, policy, source),
-    PROJECTION breaches (SELECT breached_at, policy, team, verdict, sign ORDER BY breached_at),
-    PROJECTION responses (SELECT is_raise, source, response_bucket, sum(sign) GROUP BY is_raise, source, response_bucket),
-    PROJECTION opens (SELECT is_raise, source, open_bucket, sum(sign) GROUP BY is_raise, source, open_bucket),
-    PROJECTION by_response (SELECT is_raise, response_bucket, source, response_ms, sign ORDER BY is_raise, response_bucket, source),
-    PROJECTION by_open (SELECT is_raise, open_bucket, source, open_ms, sign ORDER BY is_raise, open_bucket, source)
+    PROJECTION breaches (SELECT breached_at, policy, team, verdict, sign ORDER BY breached_at)
 )
 ENGINE = CollapsingMergeTree(sign)
 ORDER BY (lead_id, instance_id)
 SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
 COMMENT 'SLA clocks of the leads that count, as rolled up last';
+
+CREATE TABLE IF NOT EXISTS counted_responses
+(
+    lead_id String COMMENT 'The lead',
+    instance_id String COMMENT 'A first_response clock that a hand-raise started',
+    is_open Bool COMMENT 'The time is open time of the calendar; of the same clock another row has the wall time',
+    source LowCardinality(String) COMMENT 'The lead''s source when it started; (none)',
+    took_ms Nullable(Int64) COMMENT 'From the hand-raise to the response, milliseconds; NULL: there was none',
+    took_bucket Int32 COMMENT 'Bucket of took_ms, of open time 1,000,000 more, so that a bucket is of one kind; -1: NULL',
+    sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
+    PROJECTION times (SELECT is_open, source, took_bucket, sum(sign) GROUP BY is_open, source, took_bucket),
+    PROJECTION by_time (SELECT took_bucket, source, took_ms, sign ORDER BY took_bucket, source)
+)
+ENGINE = CollapsingMergeTree(sign)
+ORDER BY (lead_id, instance_id, is_open)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild', non_replicated_deduplication_window = 1000
+COMMENT 'How long hand-raises of the leads that count waited for a response, as rolled up last: two rows each, once they have it';
 
 CREATE TABLE IF NOT EXISTS counted_stays
 (
@@ -423,18 +431,6 @@ FROM leads FINAL
 WHERE merged_into IS NOT NULL
 COMMENT 'Merged leads: as the tables below say';
 
-CREATE OR REPLACE VIEW merges_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_merges WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM merges_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-COMMENT 'Of the leads being rolled up under a number: what counted_merges says, taken back, and what merges_now says';
-
-CREATE OR REPLACE VIEW merges_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM merges_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_merges so that it says the same as merges_now';
-
 CREATE OR REPLACE VIEW survivors
 (
     lead_id String COMMENT 'A lead that was merged into another',
@@ -461,80 +457,40 @@ FROM dead_letters
 WHERE lead_id IS NULL OR lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
 COMMENT 'Records set aside that may be of the stories being rolled up';
 
-CREATE OR REPLACE VIEW withdrawals
-(
-    lead_id String COMMENT 'The lead',
-    source_system String COMMENT 'source_system of the withdrawn event',
-    event_id String COMMENT 'event_id of the withdrawn event',
-    topic String COMMENT 'Its topic',
-    received_at DateTime64(3, 'UTC') COMMENT 'When its first FactWithdrawn was received'
-)
-AS SELECT
-    events.lead_id AS lead_id,
-    if(said.withdrawn_source_system = '', events.source_system, said.withdrawn_source_system) AS source_system,
-    said.withdrawn_event_id AS event_id,
-    events.topic AS topic,
-    min(events.received_at) AS received_at
-FROM
-(
-    -- First told wins, whatever it is: a FactWithdrawn under an id that is taken withdraws nothing.
-    SELECT lead_id, source_system, event_type, received_at, said, topic
-    FROM events
-    WHERE lead_id IN
-        (
-            SELECT lead_id FROM events
-            WHERE event_type = 'FactWithdrawn' AND lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
-        )
-        AND (topic, partition, offset, timestamp)
-            NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM letters_of(number = {number:UInt64}))
-    ORDER BY lead_id, source_system, event_id, received_at, body_hash
-    LIMIT 1 BY lead_id, source_system, event_id
-) AS events
-WHERE event_type = 'FactWithdrawn'
-GROUP BY lead_id, source_system, event_id, topic
-COMMENT 'Events that were taken back, of the leads that are rolled up. One that was effective more than 72 h before stays; the view facts sees to that';
-
 CREATE OR REPLACE VIEW facts
-AS SELECT
-    first.story_id AS lead_id,
-    first.source_system AS source_system,
-    first.event_id AS event_id,
-    first.event_type AS event_type,
-    first.effective_at AS at,
-    first.entered_by AS entered_by,
-    first.person_fields AS person_fields,
-    first.said AS said
+AS SELECT story_id AS lead_id, source_system, event_id, event_type, effective_at AS at, entered_by, person_fields, said
 FROM
 (
     -- Of events under the names of two leads that are one by now the first counts, whether or not it was withdrawn.
-    SELECT members.story_id AS story_id, told.lead_id AS named_lead_id, source_system, event_id, event_type, effective_at, received_at,
-        entered_by, person_fields, said, topic
+    SELECT members.story_id AS story_id, told.lead_id AS named_lead_id, source_system, event_id, event_type, effective_at, entered_by, person_fields, said,
+        event_type NOT IN ('FactWithdrawn', 'LeadErased')
+            AND arrayExists(by -> by.1 = source_system AND by.2 = event_id AND by.3 = topic AND effective_at >= by.4 - toIntervalHour(72), withdrawn) AS is_withdrawn
     FROM
     (
-        SELECT lead_id, source_system, event_id, event_type, effective_at, received_at, entered_by, person_fields, said, topic
-        FROM events
-        WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
-            AND (topic, partition, offset, timestamp)
-                NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM letters_of(number = {number:UInt64}))
-        ORDER BY lead_id, source_system, event_id, received_at, body_hash
-        LIMIT 1 BY lead_id, source_system, event_id
+        -- What was withdrawn of the lead: source_system, event_id and topic of the event, and when that was received.
+        SELECT lead_id, source_system, event_id, event_type, effective_at, entered_by, person_fields, said, topic,
+            groupArrayIf(
+                (if(said.withdrawn_source_system = '', source_system, said.withdrawn_source_system), said.withdrawn_event_id, topic, received_at),
+                event_type = 'FactWithdrawn'
+            ) OVER (PARTITION BY lead_id) AS withdrawn
+        FROM
+        (
+            -- First told wins, whatever it is: of two bodies under one id the other is none, and withdraws nothing.
+            SELECT lead_id, source_system, event_id, event_type, effective_at, received_at, entered_by, person_fields, said, topic
+            FROM events
+            WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND story_id != '')
+                AND (topic, partition, offset, timestamp)
+                    NOT IN (SELECT origin_topic, origin_partition, origin_offset, origin_timestamp FROM letters_of(number = {number:UInt64}))
+            ORDER BY lead_id, source_system, event_id, received_at, body_hash
+            LIMIT 1 BY lead_id, source_system, event_id
+        )
     ) AS told
     INNER JOIN (SELECT lead_id, story_id FROM rolling WHERE number = {number:UInt64} AND story_id != '') AS members ON members.lead_id = told.lead_id
     ORDER BY story_id, source_system, event_id, effective_at, named_lead_id
     LIMIT 1 BY story_id, source_system, event_id
-) AS first
-LEFT JOIN withdrawals(number = {number:UInt64}) AS withdrawn
-    ON withdrawn.lead_id = first.named_lead_id
-    AND withdrawn.source_system = first.source_system
-    AND withdrawn.event_id = first.event_id
-    AND withdrawn.topic = first.topic
--- After copies and conflicts are gone: of two bodies under one id the first counts, whatever its type.
-WHERE NOT (
-    ifNull(withdrawn.event_id, '') != ''
-    AND first.event_type NOT IN ('FactWithdrawn', 'LeadErased')
-    AND first.effective_at >= ifNull(withdrawn.received_at, toDateTime64(0, 3, 'UTC')) - toIntervalHour(72)
 )
-COMMENT 'Events that count, once each, under the lead that they are part of now, of the leads that rolling names under the number. Left out: copies, what was set aside or withdrawn, test traffic, erased leads';
+WHERE NOT is_withdrawn
+COMMENT 'Events that count, once each, under the lead that they are part of now, of the leads that rolling names under the number. Left out: copies, what was set aside, what was withdrawn within 72 h of being effective, test traffic, erased leads';
 
 CREATE OR REPLACE VIEW journeys_now
 AS SELECT
@@ -577,64 +533,41 @@ FROM
 )
 COMMENT 'Journeys of the leads that count, one row for each cycle: as the tables below say';
 
-CREATE OR REPLACE VIEW journeys_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM journeys_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-COMMENT 'Of the leads being rolled up under a number: what counted_journeys says, taken back, and what journeys_now says';
-
 CREATE OR REPLACE VIEW journeys_since
 AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_journeys WHERE lead_id IN (SELECT lead_id FROM changed)
 UNION ALL
 SELECT *, toInt64(1) AS sign FROM journeys_now WHERE lead_id IN (SELECT lead_id FROM changed)
 COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_journeys';
 
-CREATE OR REPLACE VIEW journeys_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM journeys_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_journeys so that it says the same as journeys_now';
-
 CREATE OR REPLACE VIEW clocks_now
-AS SELECT
-    lead_id, instance_id, policy, verdict, source, team, lane, deadline, toDate(deadline) AS deadline_day, breached_at, is_raise,
-    response_ms, if(response_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(response_ms), 0) + 1) * 64))) AS response_bucket,
-    open_ms, if(open_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(open_ms), 0) + 1) * 64))) AS open_bucket
-FROM
-(
-    SELECT
-        lead_id, instance_id, policy, verdict, source, team, lane, deadline, breached_at, is_raise,
-        if(is_raise, toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at), NULL) AS response_ms,
-        if(is_raise, elapsed_ms, NULL) AS open_ms
-    FROM
-    (
-        SELECT
-            lead_id, instance_id, policy, verdict, ifNull(sla_instances.source, '(none)') AS source, ifNull(sla_instances.team, '(none)') AS team,
-            partition AS lane, deadline, breached_at, policy = 'first_response' AND start_event_type = 'LeadCaptured' AS is_raise,
-            started_at, satisfied_at, elapsed_ms
-        FROM sla_instances FINAL
-        WHERE NOT is_test
-    )
-)
+AS SELECT lead_id, instance_id, policy, verdict, ifNull(sla_instances.source, '(none)') AS source, ifNull(sla_instances.team, '(none)') AS team,
+    partition AS lane, deadline, toDate(deadline) AS deadline_day, breached_at
+FROM sla_instances FINAL
+WHERE NOT is_test
 COMMENT 'SLA clocks, those of leads in uncounted_leads too: as the tables below say';
 
-CREATE OR REPLACE VIEW clocks_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM clocks_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed))
-COMMENT 'Of the leads being rolled up under a number: what counted_clocks says, taken back, and what clocks_now says';
+CREATE OR REPLACE VIEW responses_now
+AS SELECT lead_id, instance_id, is_open, source, took_ms,
+    if(took_ms IS NULL, -1, toInt32(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64)) + if(is_open, 1000000, 0)) AS took_bucket
+FROM
+(
+    SELECT lead_id, instance_id, source, time.1 AS is_open, time.2 AS took_ms
+    FROM
+    (
+        SELECT lead_id, instance_id, ifNull(sla_instances.source, '(none)') AS source,
+            toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at) AS wall_ms, elapsed_ms
+        FROM sla_instances FINAL
+        WHERE NOT is_test AND policy = 'first_response' AND start_event_type = 'LeadCaptured'
+    )
+    ARRAY JOIN if(elapsed_ms IS NULL, [(false, wall_ms)], [(false, wall_ms), (true, elapsed_ms)]) AS time
+)
+COMMENT 'How long hand-raises waited for a response, those of leads in uncounted_leads too: as the tables below say';
 
 CREATE OR REPLACE VIEW clocks_since
 AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed)
 UNION ALL
 SELECT *, toInt64(1) AS sign FROM clocks_now WHERE lead_id IN (SELECT lead_id FROM changed) AND lead_id NOT IN (SELECT lead_id FROM uncounted_leads WHERE lead_id IN (SELECT lead_id FROM changed))
 COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_clocks';
-
-CREATE OR REPLACE VIEW clocks_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM clocks_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_clocks so that it says the same as clocks_now';
 
 CREATE OR REPLACE VIEW stays_now
 AS SELECT
@@ -687,23 +620,11 @@ FROM
 )
 COMMENT 'Stays in stages of the leads that count, one row for each entry: as the tables below say';
 
-CREATE OR REPLACE VIEW stays_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM stays_now WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-COMMENT 'Of the leads being rolled up under a number: what counted_stays says, taken back, and what stays_now says';
-
 CREATE OR REPLACE VIEW stays_since
 AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_stays WHERE lead_id IN (SELECT lead_id FROM changed)
 UNION ALL
 SELECT *, toInt64(1) AS sign FROM stays_now WHERE lead_id IN (SELECT lead_id FROM changed)
 COMMENT 'Likewise of the leads that have changed since the last rollup: what a KPI of now has to add to counted_stays';
-
-CREATE OR REPLACE VIEW stays_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM stays_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_stays so that it says the same as stays_now';
 
 CREATE OR REPLACE VIEW touches_now
 AS SELECT
@@ -713,18 +634,6 @@ AS SELECT
 FROM rolling_facts
 WHERE number = {number:UInt64} AND event_type = 'TouchRecorded'
 COMMENT 'Touches that count: as the tables below say, of the leads asked for';
-
-CREATE OR REPLACE VIEW touches_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_touches WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM touches_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_touches says, taken back, and what touches_now says';
-
-CREATE OR REPLACE VIEW touches_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM touches_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_touches so that it says the same as touches_now';
 
 CREATE OR REPLACE VIEW deals_now
 AS SELECT
@@ -794,36 +703,11 @@ LEFT JOIN (SELECT lead_id, toNullable(min(at)) AS at FROM rolling_facts WHERE nu
 WHERE status != ''
 COMMENT 'Opportunities that count, with their contact roles: as the tables below say, of the leads asked for';
 
-CREATE OR REPLACE VIEW deals_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_deals WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM deals_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_deals says, taken back, and what deals_now says';
-
-CREATE OR REPLACE VIEW deals_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM deals_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_deals so that it says the same as deals_now';
-
 CREATE OR REPLACE VIEW entered_now
 AS SELECT lead_id, event_type, source_system, entered_by
 FROM rolling_facts
 WHERE number = {number:UInt64} AND event_type NOT IN ('FactWithdrawn', 'LeadErased')
 COMMENT 'How many events that count came, by who entered them: as the tables below say, of the leads asked for';
-
-CREATE OR REPLACE VIEW entered_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_entered WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM entered_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_entered says, taken back, and what entered_now says';
-
-CREATE OR REPLACE VIEW entered_changes
-AS SELECT * EXCEPT (sign), sum(sign) AS sign
-FROM entered_signed(number = {number:UInt64})
-GROUP BY ALL
-HAVING sign != 0
-COMMENT 'What has to be added to counted_entered so that it says the same as entered_now';
 
 CREATE OR REPLACE VIEW fields_now
 AS SELECT
@@ -844,35 +728,11 @@ WHERE field IN ('name', 'email', 'phone', 'account', 'region')
 GROUP BY lead_id, field
 COMMENT 'Which of five fields are known of a lead, and who gave them first: as the tables below say, of the leads asked for';
 
-CREATE OR REPLACE VIEW fields_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_fields WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM fields_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_fields says, taken back, and what fields_now says';
-
-CREATE OR REPLACE VIEW fields_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM fields_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_fields so that it says the same as fields_now';
-
 CREATE OR REPLACE VIEW known_now
 AS SELECT counted.lead_id AS lead_id, counted.source AS source, toUInt8(ifNull(told.fields, 0)) AS fields
 FROM (SELECT leads.lead_id AS lead_id, ifNull(leads.source, '(none)') AS source FROM leads FINAL WHERE leads.lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed) AND NOT leads.is_test AND leads.stage NOT IN ('', 'merged', 'erased')) AS counted
 LEFT JOIN (SELECT lead_id, count() AS fields FROM fields_now(number = {number:UInt64}) GROUP BY lead_id) AS told ON told.lead_id = counted.lead_id
 COMMENT 'How much is known of each lead that counts: as the tables below say, of the leads asked for';
-
-CREATE OR REPLACE VIEW known_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_known WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM known_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_known says, taken back, and what known_now says';
-
-CREATE OR REPLACE VIEW known_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM known_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_known so that it says the same as known_now';
 
 CREATE OR REPLACE VIEW mqls_now
 AS SELECT counted.lead_id AS lead_id, cycle, source, mql_at,
@@ -888,18 +748,6 @@ FROM
 LEFT JOIN (SELECT lead_id, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) WHERE actor = 'human' GROUP BY lead_id) AS touched
     ON touched.lead_id = counted.lead_id
 COMMENT 'Cycles with an mql, and when somebody looked: as the tables below say, of the leads asked for';
-
-CREATE OR REPLACE VIEW mqls_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_mqls WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM mqls_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_mqls says, taken back, and what mqls_now says';
-
-CREATE OR REPLACE VIEW mqls_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM mqls_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_mqls so that it says the same as mqls_now';
 
 CREATE OR REPLACE VIEW moves_now
 AS SELECT lead_id, stage, before.1 AS channel, before.2 AS origin,
@@ -921,19 +769,6 @@ FROM
 WHERE notEmpty(ats)
 COMMENT 'Entries into stages and the last touch of each sort before: as the tables below say, of the leads asked for';
 
-CREATE OR REPLACE VIEW moves_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_moves WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM moves_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_moves says, taken back, and what moves_now says';
-
-CREATE OR REPLACE VIEW moves_changes
-AS SELECT * EXCEPT (sign), sum(sign) AS sign
-FROM moves_signed(number = {number:UInt64})
-GROUP BY ALL
-HAVING sign != 0
-COMMENT 'What has to be added to counted_moves so that it says the same as moves_now';
-
 CREATE OR REPLACE VIEW shows_now
 AS SELECT lead_id, cycle, collateral_id, mql_at, arrayMin(later) AS shown_at, opportunity_at
 FROM
@@ -953,14 +788,3 @@ FROM
 WHERE notEmpty(later)
 COMMENT 'Collateral shown to leads between mql and opportunity: as the tables below say, of the leads asked for';
 
-CREATE OR REPLACE VIEW shows_signed
-AS SELECT * REPLACE (-toInt64(sign) AS sign) FROM counted_shows WHERE lead_id IN (SELECT lead_id FROM rolling WHERE number = {number:UInt64} AND is_changed)
-UNION ALL
-SELECT *, toInt64(1) AS sign FROM shows_now(number = {number:UInt64})
-COMMENT 'Of the leads asked for: what counted_shows says, taken back, and what shows_now says';
-
-CREATE OR REPLACE VIEW shows_changes
-AS SELECT * EXCEPT (n), toInt8(sign(n)) AS sign
-FROM (SELECT * EXCEPT (sign), sum(sign) AS n FROM shows_signed(number = {number:UInt64}) GROUP BY ALL)
-ARRAY JOIN range(toUInt64(abs(n))) AS copy
-COMMENT 'What has to be added to counted_shows so that it says the same as shows_now';

@@ -37,7 +37,6 @@ DROP VIEW IF EXISTS kpi_open_clocks;
 DROP VIEW IF EXISTS kpi_sla_compliance;
 DROP VIEW IF EXISTS verdicts_since;
 DROP VIEW IF EXISTS kpi_response_time;
-DROP VIEW IF EXISTS response_ranks;
 DROP VIEW IF EXISTS response_times;
 DROP VIEW IF EXISTS kpi_current_stages;
 DROP VIEW IF EXISTS kpi_funnel_by_source;

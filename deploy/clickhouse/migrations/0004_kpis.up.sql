@@ -154,7 +154,7 @@ COMMENT 'Opportunities as their own events tell them, one row each, whatever bec
 CREATE OR REPLACE VIEW standing
 AS SELECT source, lead_stage AS stage, reached, sum(sign) AS part FROM counted_journeys WHERE is_current GROUP BY source, stage, reached
 UNION ALL
--- And what has changed since. Spelled out, for a board asks for it all the time: to plan journeys_signed would take longer than all the rest.
+-- And what has changed since. Spelled out, for a board asks for it all the time: to plan journeys_since would take longer than all the rest.
 SELECT source, lead_stage, reached, -toInt64(sign) FROM counted_journeys WHERE is_current AND lead_id IN (SELECT lead_id FROM changed)
 UNION ALL
 SELECT ifNull(leads.source, '(none)'), stage, reached, toInt64(1)
@@ -226,64 +226,6 @@ WHERE policy = 'first_response'
     AND start_event_type = 'LeadCaptured'  -- one that LeadQualified started is no hand-raise
 COMMENT 'One row for each hand-raise that started a first_response clock, and how long the answer took';
 
-CREATE OR REPLACE VIEW response_ranks
-AS WITH
-    -- Of each source, in wall time and in open time: how many there are, and which ranks are wanted: the bucket that each lies in, and
-    -- how many of that bucket stand before it.
-    (
-        SELECT groupArray((is_open, source, total, answered, arrayMap(
-            (rank, place) -> (rank.1, buckets[place], rank.2 - (upto[place] - counts[place])), ranks, places
-        )))
-        FROM
-        (
-            SELECT *, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank.2, upto), ranks) AS places
-            FROM
-            (
-                SELECT is_open, source, sum(n) AS total, sumIf(n, bucket >= 0) AS answered,
-                    arraySort(groupArrayIf((bucket, n), bucket >= 0)) AS pairs, pairs.1 AS buckets, pairs.2 AS counts, arrayCumSum(counts) AS upto,
-                    if(answered = 0, [], [('min', toInt64(0)), ('max', toInt64(answered) - 1), ('p50', toInt64(0.5 * answered)), ('p90', toInt64(0.9 * answered))]) AS ranks
-                FROM
-                (
-                    SELECT false AS is_open, source, response_bucket AS bucket, sum(sign) AS n
-                    FROM counted_clocks WHERE is_raise GROUP BY source, response_bucket HAVING n > 0
-                    UNION ALL
-                    SELECT true, source, open_bucket, sum(sign) AS n
-                    FROM counted_clocks WHERE is_raise GROUP BY source, open_bucket HAVING n > 0
-                )
-                GROUP BY is_open, source
-            )
-        )
-    ) AS told
-SELECT source, maxIf(total, NOT is_open) AS raised, maxIf(answered, NOT is_open) AS responded,
-    anyOrNullIf(found, name = 'p50' AND NOT is_open) AS p50_ms, anyOrNullIf(found, name = 'p90' AND NOT is_open) AS p90_ms,
-    anyOrNullIf(found, name = 'min' AND NOT is_open) AS min_ms, anyOrNullIf(found, name = 'max' AND NOT is_open) AS max_ms,
-    anyOrNullIf(found, name = 'p50' AND is_open) AS open_p50_ms, anyOrNullIf(found, name = 'p90' AND is_open) AS open_p90_ms
-FROM
-(
-    SELECT marks.is_open AS is_open, marks.source AS source, total, answered, mark.1 AS name,
-        bitShiftRight(inside.signed[arrayFirstIndex(sofar -> sofar > mark.3, arrayCumSum(x -> bitAnd(x, 3) - 1, inside.signed))], 2) AS found
-    FROM
-    (
-        SELECT told_of.1 AS is_open, told_of.2 AS source, told_of.3 AS total, told_of.4 AS answered, mark
-        FROM (SELECT arrayJoin(told) AS told_of)
-        LEFT ARRAY JOIN told_of.5 AS mark
-    ) AS marks
-    LEFT JOIN
-    (
-        SELECT false AS is_open, source, response_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(response_ms), 2) + sign + 1)) AS signed
-        FROM counted_clocks
-        WHERE is_raise AND response_bucket IN (SELECT mark.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE NOT told_of.1)
-        GROUP BY source, response_bucket
-        UNION ALL
-        SELECT true, source, open_bucket AS bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(open_ms), 2) + sign + 1)) AS signed
-        FROM counted_clocks
-        WHERE is_raise AND open_bucket IN (SELECT mark.2 FROM (SELECT arrayJoin(told) AS told_of) ARRAY JOIN told_of.5 AS mark WHERE told_of.1 AND mark.1 NOT IN ('min', 'max'))
-        GROUP BY source, open_bucket
-    ) AS inside ON inside.is_open = marks.is_open AND inside.source = marks.source AND inside.bucket = mark.2
-)
-GROUP BY source
-COMMENT 'Hand-raises, those answered, and quantiles of the time from hand-raise to response, milliseconds of wall time and of open time of the calendar, by source';
-
 CREATE OR REPLACE VIEW kpi_response_time
 (
     source String COMMENT 'The lead''s source; (none): it was never captured',
@@ -297,18 +239,61 @@ CREATE OR REPLACE VIEW kpi_response_time
     open_p50_hours Nullable(Float64) COMMENT 'In open time of the calendar',
     open_p90_hours Nullable(Float64) COMMENT 'Likewise'
 )
-AS SELECT
-    concat(source, '') AS source,  -- a filter by it stays above: looking up buckets and sources takes longer than buckets alone
-    raised,
-    responded,
+AS WITH
+    (
+        -- Of each source: how many there are, and of each rank that is asked for, the bucket that it lies in and its place there.
+        SELECT (groupArray((source, total, answered, timed, marks)), groupUniqArrayArray(marks.1))
+        FROM
+        (
+            SELECT source, total, answered, timed,
+                arrayMap((rank, place) -> (buckets[place], rank - if(place > 1, upto[place - 1], 0)), ranks, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank, upto), ranks)) AS marks
+            FROM
+            (
+                SELECT source, total, answered, timed, pairs.1 AS buckets, arrayCumSum(pairs.2) AS upto,
+                    [toInt64(0.5 * answered), toInt64(0.9 * answered), 0, answered - 1, answered + toInt64(0.5 * timed), answered + toInt64(0.9 * timed)] AS ranks
+                FROM
+                (
+                    SELECT source, sumIf(n, took_bucket < 1000000) AS total, sumIf(n, took_bucket BETWEEN 0 AND 999999) AS answered, sumIf(n, took_bucket >= 1000000) AS timed,
+                        arraySort(groupArrayIf((took_bucket, n), took_bucket >= 0)) AS pairs
+                    FROM (SELECT source, took_bucket, sum(sign) AS n FROM counted_responses GROUP BY source, took_bucket HAVING n > 0)
+                    GROUP BY source
+                )
+            )
+        )
+    ) AS told
+SELECT
+    source,
+    toUInt64(raised) AS raised,
+    toUInt64(responded) AS responded,
     responded / raised AS responded_share,
-    p50_ms / 3600000 AS p50_hours,
-    p90_ms / 3600000 AS p90_hours,
-    min_ms / 3600000 AS min_hours,
-    max_ms / 3600000 AS max_hours,
-    open_p50_ms / 3600000 AS open_p50_hours,
-    open_p90_ms / 3600000 AS open_p90_hours
-FROM response_ranks
+    if(responded > 0, ms[1] / 3600000, NULL) AS p50_hours,
+    if(responded > 0, ms[2] / 3600000, NULL) AS p90_hours,
+    if(responded > 0, ms[3] / 3600000, NULL) AS min_hours,
+    if(responded > 0, ms[4] / 3600000, NULL) AS max_hours,
+    if(timed > 0, ms[5] / 3600000, NULL) AS open_p50_hours,
+    if(timed > 0, ms[6] / 3600000, NULL) AS open_p90_hours
+FROM
+(
+    SELECT source, raised, responded, timed,
+        arrayMap(mark -> bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.2, inside[mark.1], arrayCumSum(x -> bitAnd(x, 3) - 1, inside[mark.1])), 2), wanted) AS ms
+    FROM
+    (
+        SELECT source, max(total) AS raised, max(answered) AS responded, max(of_open) AS timed, groupArrayArray(marks) AS wanted,
+            mapFromArrays(groupArrayIf(took_bucket, notEmpty(signed)), groupArrayIf(signed, notEmpty(signed))) AS inside
+        FROM
+        (
+            SELECT one.1 AS source, one.2 AS total, one.3 AS answered, one.4 AS of_open, one.5 AS marks, 0 AS took_bucket, CAST([], 'Array(Int64)') AS signed
+            FROM (SELECT arrayJoin(told.1) AS one)
+            UNION ALL
+            -- A filter by source stays above: looking up buckets and sources takes longer than buckets alone.
+            SELECT concat(source, ''), 0, 0, 0, [], took_bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1))
+            FROM counted_responses
+            WHERE took_bucket IN (told.2)
+            GROUP BY source, took_bucket
+        )
+        GROUP BY source
+    )
+)
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW verdicts_since
