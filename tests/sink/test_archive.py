@@ -146,10 +146,22 @@ def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -
         )  # fmt: skip
         worker.archive("touches", "TouchRecorded", made, received_at=START + 1)
 
-    for identity in ("kept", "kept", "withdrawn", "set aside"):
+    for identity in ("kept", "kept", "withdrawn", "set aside", "other system", "other topic", "late", "in time"):
         touch(identity)
-    taken_back = event("FactWithdrawn", "ann", "w", withdrawn_event_id="withdrawn")
-    worker.archive("touches", "FactWithdrawn", taken_back, received_at=START + 9)
+
+    def withdraw(identity: str, number: int, hours: float = 0, topic: str = "touches", **fields: object) -> None:
+        made = event("FactWithdrawn", "ann", f"w{number}", withdrawn_event_id=identity, **fields)
+        worker.archive(topic, "FactWithdrawn", made, received_at=START + 9 + int(hours * DAY / 24))
+
+    withdraw("withdrawn", 1)
+    # Under an id that is taken: none.
+    withdraw("kept", 1, 1)
+    withdraw("other system", 2, withdrawn_source_system="another")
+    withdraw("other topic", 3, topic="leads")
+    withdraw("late", 4, 72.1)
+    # Of several the first one counts.
+    withdraw("in time", 5, 80)
+    withdraw("in time", 6, 71)
     worker.done()
     worker.write(
         "DeadLetter", letter(f"{settings.topic_prefix}touches", 3, "unknown_campaign") | {"timestamp": START + 1}
@@ -157,8 +169,13 @@ def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -
     with running(settings) as sink:
         caught_up(sink, worker)
     Rollups(client, settings.store_url).roll()
-    assert rows(client, "SELECT count() FROM events") == [(5,)]
-    assert rows(client, "SELECT event_id, outcome FROM touches") == [("kept", "connected")]
+    assert rows(client, "SELECT count() FROM events") == [(15,)]
+    assert rows(client, "SELECT event_id, outcome FROM touches ORDER BY event_id") == [
+        ("kept", "connected"),
+        ("late", "connected"),
+        ("other system", "connected"),
+        ("other topic", "connected"),
+    ]
 
 
 def test_campaigns_and_agreements(settings: Settings, worker: Worker, client: Client) -> None:

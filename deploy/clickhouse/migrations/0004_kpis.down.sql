@@ -37,6 +37,7 @@ DROP VIEW IF EXISTS kpi_open_clocks;
 DROP VIEW IF EXISTS kpi_sla_compliance;
 DROP VIEW IF EXISTS verdicts_since;
 DROP VIEW IF EXISTS kpi_response_time;
+DROP VIEW IF EXISTS response_marks;
 DROP VIEW IF EXISTS response_times;
 DROP VIEW IF EXISTS kpi_current_stages;
 DROP VIEW IF EXISTS kpi_funnel_by_source;

@@ -226,6 +226,35 @@ WHERE policy = 'first_response'
     AND start_event_type = 'LeadCaptured'  -- one that LeadQualified started is no hand-raise
 COMMENT 'One row for each hand-raise that started a first_response clock, and how long the answer took';
 
+-- A view of its own: what is computed once, and named several times, is analysed anew for each, but a view is not.
+CREATE OR REPLACE VIEW response_marks
+AS SELECT
+    groupArray((source, total, answered)) AS sources,
+    groupArrayArray(arrayMap(mark -> (source, mark.1, mark.2, mark.3), marks)) AS wanted,
+    groupUniqArrayArray(marks.2) AS buckets,
+    groupUniqArrayArray(arrayMap(bucket -> cityHash64(source, bucket), marks.2)) AS keys
+FROM
+(
+    SELECT source, total, answered, arrayMap(
+        (rank, place) -> (rank.1, pairs[place].1, rank.2 - if(place > 1, upto[place - 1], 0)), ranks, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank.2, upto), ranks)
+    ) AS marks
+    FROM
+    (
+        SELECT source, total, answered, pairs, arrayCumSum(pairs.2) AS upto, arrayConcat(
+            if(answered = 0, [], [('p50', toInt64(0.5 * answered)), ('p90', toInt64(0.9 * answered)), ('min', 0), ('max', answered - 1)]),
+            if(timed = 0, [], [('open p50', answered + toInt64(0.5 * timed)), ('open p90', answered + toInt64(0.9 * timed))])
+        ) AS ranks
+        FROM
+        (
+            SELECT source, sumIf(n, took_bucket < 1000000) AS total, sumIf(n, took_bucket BETWEEN 0 AND 999999) AS answered, sumIf(n, took_bucket >= 1000000) AS timed,
+                arraySort(groupArrayIf((took_bucket, n), took_bucket >= 0)) AS pairs
+            FROM (SELECT source, took_bucket, sum(sign) AS n FROM counted_responses GROUP BY source, took_bucket HAVING n > 0)
+            GROUP BY source
+        )
+    )
+)
+COMMENT 'Of each source: how many hand-raises there are and how many were answered; of each quantile that is asked for, the bucket that it lies in and its place there; all those buckets; and keys of source and bucket';
+
 CREATE OR REPLACE VIEW kpi_response_time
 (
     source String COMMENT 'The lead''s source; (none): it was never captured',
@@ -239,61 +268,35 @@ CREATE OR REPLACE VIEW kpi_response_time
     open_p50_hours Nullable(Float64) COMMENT 'In open time of the calendar',
     open_p90_hours Nullable(Float64) COMMENT 'Likewise'
 )
-AS WITH
-    (
-        -- Of each source: how many there are, and of each rank that is asked for, the bucket that it lies in and its place there.
-        SELECT (groupArray((source, total, answered, timed, marks)), groupUniqArrayArray(marks.1))
-        FROM
-        (
-            SELECT source, total, answered, timed,
-                arrayMap((rank, place) -> (buckets[place], rank - if(place > 1, upto[place - 1], 0)), ranks, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank, upto), ranks)) AS marks
-            FROM
-            (
-                SELECT source, total, answered, timed, pairs.1 AS buckets, arrayCumSum(pairs.2) AS upto,
-                    [toInt64(0.5 * answered), toInt64(0.9 * answered), 0, answered - 1, answered + toInt64(0.5 * timed), answered + toInt64(0.9 * timed)] AS ranks
-                FROM
-                (
-                    SELECT source, sumIf(n, took_bucket < 1000000) AS total, sumIf(n, took_bucket BETWEEN 0 AND 999999) AS answered, sumIf(n, took_bucket >= 1000000) AS timed,
-                        arraySort(groupArrayIf((took_bucket, n), took_bucket >= 0)) AS pairs
-                    FROM (SELECT source, took_bucket, sum(sign) AS n FROM counted_responses GROUP BY source, took_bucket HAVING n > 0)
-                    GROUP BY source
-                )
-            )
-        )
-    ) AS told
+AS WITH (SELECT (sources, wanted, buckets, keys) FROM response_marks) AS told
 SELECT
-    source,
-    toUInt64(raised) AS raised,
-    toUInt64(responded) AS responded,
+    concat(source, '') AS source,  -- so that a filter by it stays above
+    toUInt64(sum(total)) AS raised,
+    toUInt64(sum(answered)) AS responded,
     responded / raised AS responded_share,
-    if(responded > 0, ms[1] / 3600000, NULL) AS p50_hours,
-    if(responded > 0, ms[2] / 3600000, NULL) AS p90_hours,
-    if(responded > 0, ms[3] / 3600000, NULL) AS min_hours,
-    if(responded > 0, ms[4] / 3600000, NULL) AS max_hours,
-    if(timed > 0, ms[5] / 3600000, NULL) AS open_p50_hours,
-    if(timed > 0, ms[6] / 3600000, NULL) AS open_p90_hours
+    anyOrNullIf(ms, name = 'p50') / 3600000 AS p50_hours,
+    anyOrNullIf(ms, name = 'p90') / 3600000 AS p90_hours,
+    anyOrNullIf(ms, name = 'min') / 3600000 AS min_hours,
+    anyOrNullIf(ms, name = 'max') / 3600000 AS max_hours,
+    anyOrNullIf(ms, name = 'open p50') / 3600000 AS open_p50_hours,
+    anyOrNullIf(ms, name = 'open p90') / 3600000 AS open_p90_hours
 FROM
 (
-    SELECT source, raised, responded, timed,
-        arrayMap(mark -> bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.2, inside[mark.1], arrayCumSum(x -> bitAnd(x, 3) - 1, inside[mark.1])), 2), wanted) AS ms
+    SELECT one.1 AS source, one.2 AS total, one.3 AS answered, '' AS name, toInt64(0) AS ms
+    FROM (SELECT arrayJoin(told.1) AS one)
+    UNION ALL
+    SELECT source, 0, 0, mark.2, bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.4, signed, arrayCumSum(x -> bitAnd(x, 3) - 1, signed)), 2)
     FROM
     (
-        SELECT source, max(total) AS raised, max(answered) AS responded, max(of_open) AS timed, groupArrayArray(marks) AS wanted,
-            mapFromArrays(groupArrayIf(took_bucket, notEmpty(signed)), groupArrayIf(signed, notEmpty(signed))) AS inside
-        FROM
-        (
-            SELECT one.1 AS source, one.2 AS total, one.3 AS answered, one.4 AS of_open, one.5 AS marks, 0 AS took_bucket, CAST([], 'Array(Int64)') AS signed
-            FROM (SELECT arrayJoin(told.1) AS one)
-            UNION ALL
-            -- A filter by source stays above: looking up buckets and sources takes longer than buckets alone.
-            SELECT concat(source, ''), 0, 0, 0, [], took_bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1))
-            FROM counted_responses
-            WHERE took_bucket IN (told.2)
-            GROUP BY source, took_bucket
-        )
-        GROUP BY source
+        SELECT source, took_bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1)) AS signed
+        FROM counted_responses
+        -- By source too, but not in the index: looking up buckets and sources takes longer than buckets alone.
+        WHERE took_bucket IN (told.3) AND cityHash64(source, took_bucket) IN (told.4)
+        GROUP BY source, took_bucket
     )
+    ARRAY JOIN arrayFilter(mark -> mark.1 = source AND mark.3 = took_bucket, told.2) AS mark
 )
+GROUP BY source
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW verdicts_since
