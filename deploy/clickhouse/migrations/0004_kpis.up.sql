@@ -1420,7 +1420,7 @@ FROM (SELECT campaign, campaign_costs.currency AS currency, sum(campaign_costs.a
 FULL OUTER JOIN
 (
     SELECT campaign, told.currency AS currency, sum(ifNull(told.amount, 0) * toFloat64(told.weight)) AS amount
-    FROM attribution(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}) AS told
+    FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = '1970-01-01 00:00:00', until = '2299-01-01 00:00:00') AS told
     GROUP BY campaign, currency
 ) AS attributed USING (campaign, currency)
 COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost.';
