@@ -96,9 +96,9 @@ class Roller:
                 ROLLUP_ERRORS.inc()
                 log.warning("not rolled up", cause=str(error))
                 self._forget()
-            # Where the store is slow, at most a third of the time: inserts come first.
+            # Where the store is slow, at most half of the time: inserts come first.
             took = time.monotonic() - began
-            rest = max(self._settings.rollup_interval, 3 * took) - took
+            rest = max(self._settings.rollup_interval, 2 * took) - took
             if not self._stopping.wait(max(rest, 0)):
                 self._wake.wait(self._settings.rollup_interval)
         self._forget()
