@@ -151,7 +151,8 @@ def main() -> None:
     parser.add_argument(
         "--folder",
         type=Path,
-        help="is kept, and not filled again (but gets the views as they are now); default: a new one",
+        help="is kept, and not filled again (but gets the views as they are now: its tables have to be those of now);"
+        " default: a new one",
     )
     options = parser.parse_args()
     console = Console()

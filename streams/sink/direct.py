@@ -146,7 +146,8 @@ class Direct:
                 bodies.setdefault(topic, {}).setdefault(table, []).extend(of_table)
             if used:
                 origins.setdefault(topic, []).append((partition, used))
-        for topic, by_table in bodies.items():
+        # Where leads stand comes first: most of what a board asks.
+        for topic, by_table in sorted(bodies.items(), key=lambda item: item[0] != STATES):
             if max(map(len, by_table.values())) > self._most:  # more than one insert: simpler to read, and rare
                 split.rest += origins[topic]
                 continue

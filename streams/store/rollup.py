@@ -43,6 +43,8 @@ class _Work:
 class _Found:
     """What there is of a share's leads."""
 
+    at: float
+    """When that was asked, by the monotonic clock."""
     told: frozenset[str]
     """Types of events that count."""
     any_mql: bool
@@ -145,23 +147,31 @@ class Rollups:
             found = self._look(share)
             for table in TABLES[1:]:
                 if table in found.counting or may_say(table, found.told, any_mql=found.any_mql):
-                    # Of leads that are new what there is now is all, and need not be set against what was.
-                    self._add(table, work, share, new=table not in found.counting)
+                    # Of leads that are new what there is now is all, and need not be set against what was. Unless it is long
+                    # ago that they were: another may have taken over, and have rolled them up.
+                    fresh = time.monotonic() - found.at < _STALE_SECONDS
+                    self._add(table, work, share, new=fresh and table not in found.counting)
+            # Asked in the end: what is given up from here on is marked as changed, and found by the next rollup.
+            self.gone.update(
+                lead
+                for (lead,) in self._store.rows(
+                    f"SELECT DISTINCT lead_id FROM leads WHERE lead_id IN ({CHANGED}) AND deleted",  # noqa: S608  # our names
+                    number=share.number,
+                )
+            )
             return rolling.count()
 
     def _look(self, share: Share) -> _Found:
-        number = share.number
-        ((gone, any_mql),) = self._store.rows(
-            "SELECT groupUniqArrayIf(lead_id, deleted), max(arrayExists(at -> at IS NOT NULL, cycles.mql_at))"  # noqa: S608
-            f" FROM leads WHERE lead_id IN ({CHANGED})",
+        at, number = time.monotonic(), share.number
+        any_mql = self._store.one(
+            f"SELECT max(arrayExists(at -> at IS NOT NULL, cycles.mql_at)) FROM leads WHERE lead_id IN ({CHANGED})",  # noqa: S608
             number=number,
         )
-        self.gone.update(gone)
         told = self._store.one(
             "SELECT groupUniqArray(event_type) FROM rolling_facts WHERE number = {number:UInt64}", number=number
         )
         counted = self._store.rows(counting(), number=number)
-        return _Found(frozenset(told), bool(any_mql), frozenset(table for (table,) in counted))
+        return _Found(at, frozenset(told), bool(any_mql), frozenset(table for (table,) in counted))
 
     def _add(self, table: str, work: _Work, share: Share, *, new: bool) -> None:
         if time.monotonic() - self._told_at > _BEAT_SECONDS:

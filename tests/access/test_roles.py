@@ -141,7 +141,7 @@ def test_bi_reads_every_view_and_no_table(files: Files) -> None:
     tables = [
         "leads", "events", "sla_instances", "lead_transitions", "journeys", "response_times", "counted_journeys",
         "dead_letters", "agreement_versions", "facts(number = 0)", "opportunities", "survivors", "changed_leads",
-        "counted_clocks", "counted_touches", "rolling", "standing", "journeys_since",
+        "counted_clocks", "counted_touches", "rolling", "standing", "journeys_since", "counted_responses", "response_marks",
     ]  # fmt: skip
     asked = [f"SELECT * FROM {table} LIMIT 1" for table in tables]  # noqa: S608
     for table, answer in zip(tables, files.ask(asked, bi), strict=True):
@@ -170,6 +170,8 @@ def test_a_team_sees_its_own(files: Files) -> None:
         "SELECT sum(events) FROM kpi_manual_events SETTINGS log_comment = '{0}'",
         "SELECT sum(open + won + lost) FROM kpi_win_rate SETTINGS log_comment = '{0}'",
         "SELECT sum(stays) FROM kpi_time_in_stage SETTINGS log_comment = '{0}'",
+        "SELECT [sum(raised), sum(responded), countIf(responded > 0 AND p50_hours IS NULL)] FROM kpi_response_time"
+        " SETTINGS log_comment = '{0}'",
     ]
     answers = files.ask(
         [sql.format(team) for team in teams for sql in asked], _grants("baton_bi_team", files.database)
@@ -177,13 +179,18 @@ def test_a_team_sees_its_own(files: Files) -> None:
     said = [json.loads(one["rows"][0])[0] for one in answers]
     for at, (team, number) in enumerate(teams.items()):
         mine = {name for name, one in files.known.leads.items() if one.team == team}
-        age, stages, events, deals, stays = said[at * len(asked) : (at + 1) * len(asked)]
+        age, stages, events, deals, stays, responses = said[at * len(asked) : (at + 1) * len(asked)]
         assert age[1:] == [1, 1]
         assert stages == number
         facts = [one for lead, one in files.known.facts if lead in mine]
         assert events == sum(fact.name not in ("FactWithdrawn", "LeadErased") for fact in facts)
         assert deals == sum(deal.lead in mine for deal in files.known.deals)
         assert stays == sum(not told.implied for name in mine for told in files.known.leads[name].transitions[:-1])
+        raised = [
+            clock for name in mine for clock in files.known.stories[name].instances
+            if clock.policy == "first_response" and clock.start_event_type == "LeadCaptured"
+        ]  # fmt: skip
+        assert responses == [len(raised), sum(clock.satisfied_at is not None for clock in raised), 0]
 
 
 def test_who_has_no_team_sees_nothing(files: Files) -> None:

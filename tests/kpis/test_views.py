@@ -50,6 +50,16 @@ def test_every_view_on_generated_histories(store: Settings, client: Client) -> N
 
 
 @pytest.mark.timeout(300)
+def test_leads_rolled_up_a_few_at_a_time_come_to_the_same(store: Settings, client: Client) -> None:
+    """Of few leads most tables have nothing to say, and are left out."""
+    world = generated(24)
+    rollups = Rollups(client, store.store_url, share=2)
+    fill(client, world, between=rollups.roll)
+    rollups.roll()
+    assert Reconciliation(client, store.store_url).differing() == dict.fromkeys(TABLES, 0)
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("stage", ["inquiry", "mql"])
 def test_the_window_of_who_entered_exactly_then_is_over(store: Settings, client: Client, stage: str) -> None:
     world = generated(60)

@@ -209,6 +209,14 @@ def test_statements_and_states_go_straight(name: str) -> None:
     assert ([block.table for block in blocks], split.rest) == (TABLES[TOPIC[name]], [])
 
 
+def test_where_leads_stand_goes_first() -> None:
+    taken: list[Any] = [
+        (partition(TOPIC[name]), told(name, 2, 1)) for name in ("SlaEvent", "LeadTransition", "LeadState")
+    ]
+    blocks = [block.table for made, _ in Direct(Schemas(), 100).split(taken).blocks for block in made]
+    assert blocks == ["leads", "sla_events", "sla_instances", "lead_transitions"]
+
+
 def test_a_table_gets_what_it_has_not() -> None:
     """One of a topic's tables made anew, or a crash between two inserts: each goes on where it stands."""
     for held in ({"sla_events": 6, "sla_instances": 2}, {"sla_events": 2, "sla_instances": 6}):

@@ -125,12 +125,13 @@ def test_who_comes_back_when_all_is_done_adds_nothing(rollups: Rollups, store: S
     assert client.query("SELECT sum(sign) FROM counted_journeys").first_row == (2,)
 
 
-def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> None:
+@pytest.mark.parametrize("new", [False, True])
+def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client, *, new: bool) -> None:
     work = rollups._claim(everything=False)
     assert work is not None
     with Rolling(rollups._store, Share(7)) as rolling:
         rolling.begin()
-        rollups._add("journeys", work, Share(7), new=False)
+        rollups._add("journeys", work, Share(7), new=new)
     # As another would insert who had not seen it.
     rollups._store.command(
         "INSERT INTO counted_journeys SELECT * REPLACE('x' AS source) FROM counted_journeys",
@@ -138,6 +139,20 @@ def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client) -> N
         f"{work.number}-journeys--",
     )
     assert client.query("SELECT count(), countIf(source = 'x') FROM counted_journeys").first_row == (2, 0)
+
+
+def test_who_was_given_up_while_being_rolled_up_is_told_of(rollups: Rollups, client: Client) -> None:
+    """Its rows were put back by then: whoever erases has to look again."""
+    add = rollups._add
+
+    def meanwhile(table: str, *args: Any, **kwargs: Any) -> None:
+        add(table, *args, **kwargs)
+        if table == "journeys":
+            told(client, "a", first=100)
+
+    rollups._add = meanwhile  # type: ignore[method-assign]
+    rollups.roll()
+    assert rollups.gone == {"a"}
 
 
 def test_a_mark_that_was_lost_is_made_up_for(rollups: Rollups, order: Reconciliation, client: Client) -> None:

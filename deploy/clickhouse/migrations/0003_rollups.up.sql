@@ -463,16 +463,14 @@ FROM
 (
     -- Of events under the names of two leads that are one by now the first counts, whether or not it was withdrawn.
     SELECT members.story_id AS story_id, told.lead_id AS named_lead_id, source_system, event_id, event_type, effective_at, entered_by, person_fields, said,
-        event_type NOT IN ('FactWithdrawn', 'LeadErased')
-            AND arrayExists(by -> by.1 = source_system AND by.2 = event_id AND by.3 = topic AND effective_at >= by.4 - toIntervalHour(72), withdrawn) AS is_withdrawn
+        event_type NOT IN ('FactWithdrawn', 'LeadErased') AND ifNull(effective_at >= withdrawn_at - toIntervalHour(72), false) AS is_withdrawn
     FROM
     (
-        -- What was withdrawn of the lead: source_system, event_id and topic of the event, and when that was received.
+        -- A withdrawal stands beside the event that it names: the first one says when.
         SELECT lead_id, source_system, event_id, event_type, effective_at, entered_by, person_fields, said, topic,
-            groupArrayIf(
-                (if(said.withdrawn_source_system = '', source_system, said.withdrawn_source_system), said.withdrawn_event_id, topic, received_at),
-                event_type = 'FactWithdrawn'
-            ) OVER (PARTITION BY lead_id) AS withdrawn
+            minIf(toNullable(received_at), event_type = 'FactWithdrawn') OVER (PARTITION BY lead_id, topic,
+                if(event_type = 'FactWithdrawn' AND said.withdrawn_source_system != '', said.withdrawn_source_system, source_system),
+                if(event_type = 'FactWithdrawn', said.withdrawn_event_id, event_id)) AS withdrawn_at
         FROM
         (
             -- First told wins, whatever it is: of two bodies under one id the other is none, and withdraws nothing.

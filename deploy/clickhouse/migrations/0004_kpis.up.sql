@@ -285,7 +285,7 @@ FROM
     SELECT one.1 AS source, one.2 AS total, one.3 AS answered, '' AS name, toInt64(0) AS ms
     FROM (SELECT arrayJoin(told.1) AS one)
     UNION ALL
-    SELECT source, 0, 0, mark.2, bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.4, signed, arrayCumSum(x -> bitAnd(x, 3) - 1, signed)), 2)
+    SELECT inside.source, 0, 0, mark.2, bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.4, signed, arrayCumSum(x -> bitAnd(x, 3) - 1, signed)), 2)
     FROM
     (
         SELECT source, took_bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1)) AS signed
@@ -293,8 +293,8 @@ FROM
         -- By source too, but not in the index: looking up buckets and sources takes longer than buckets alone.
         WHERE took_bucket IN (told.3) AND cityHash64(source, took_bucket) IN (told.4)
         GROUP BY source, took_bucket
-    )
-    ARRAY JOIN arrayFilter(mark -> mark.1 = source AND mark.3 = took_bucket, told.2) AS mark
+    ) AS inside
+    INNER JOIN (SELECT arrayJoin(told.2) AS mark) AS marks ON marks.mark.1 = inside.source AND marks.mark.3 = inside.took_bucket
 )
 GROUP BY source
 COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
