@@ -30,7 +30,7 @@ Ask with `baton sql` or any ClickHouse client. Everywhere: merged, erased and te
 entries of a stage in a lead's cycle; "now" is the clock of the lane that is furthest behind; p50 and p90 are nearest rank;
 months are UTC where nothing else is said; nothing is grouped by person. Corrections show at once; in
 quantiles, open clocks and what is read from the archive (touches, opportunities, fields) with the next rollup, mostly within
-three seconds.
+three seconds, later where the machine is full.
 
 The answers below are those of a simulated company with 1,200 leads from June to October 2026, the first rows of each.
 """
