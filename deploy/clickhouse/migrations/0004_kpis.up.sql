@@ -1305,7 +1305,7 @@ AS SELECT field, completed_by, sum(sign) AS leads
 FROM counted_fields
 GROUP BY field, completed_by
 HAVING leads > 0
-COMMENT 'Who completes leads, count.|Who fills the gaps?|By field and by whom it was given first: with the capture, or filled_by of LeadEnriched.|(unknown): LeadEnriched did not say.';
+COMMENT 'Who completes leads, count.|Who fills the gaps?|By field and by whom it was given first: with the capture, or filled_by of LeadEnriched.|(unknown): LeadEnriched did not say. Shown as it was told: publishers are to name a role or a vendor there, not a person.';
 
 CREATE OR REPLACE VIEW attribution_of
 AS SELECT
