@@ -136,6 +136,15 @@ def test_a_batch_over_many_years_is_one_part(settings: Settings, worker: Worker,
     assert rows(client, sql) == [(inserts, 120)]
 
 
+def test_nothing_expires(client: Client) -> None:
+    """The archive is the audit trail, and KPIs look back for years."""
+    tables = rows(client, "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase()")
+    assert len(tables) > 30
+    assert [name for name, created in tables if " TTL " in created] == []
+    client.command("CREATE TABLE short (at DateTime) ENGINE = MergeTree ORDER BY at TTL at + INTERVAL 1 DAY")
+    assert " TTL " in rows(client, "SELECT create_table_query FROM system.tables WHERE name = 'short'")[0][0]
+
+
 def test_what_counts_of_it(settings: Settings, worker: Worker, client: Client) -> None:
     """Copies, letters, withdrawals and test traffic are in the archive, and not among the facts."""
 
