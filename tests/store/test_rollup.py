@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +141,23 @@ def test_two_inserts_of_one_share_are_one(rollups: Rollups, client: Client, *, n
         f"{work.number}-journeys--",
     )
     assert client.query("SELECT count(), countIf(source = 'x') FROM counted_journeys").first_row == (2, 0)
+
+
+@pytest.mark.parametrize(("age", "counted"), [(60, 2), (0, 4)])
+def test_that_leads_are_new_is_believed_for_a_while(
+    rollups: Rollups, client: Client, monkeypatch: pytest.MonkeyPatch, age: int, counted: int
+) -> None:
+    """Long after the look another may have rolled them up; until then nobody has, and what was seen is not asked again."""
+    rollups.roll()
+    client.command("INSERT INTO changed_leads (lead_id, told_in) VALUES ('a', 'leads'), ('b', 'leads')")
+    look = rollups._look
+    monkeypatch.setattr(
+        rollups,
+        "_look",
+        lambda share: replace(look(share), at=time.monotonic() - age, counting=frozenset()),
+    )
+    rollups.roll()
+    assert client.query("SELECT sum(sign) FROM counted_journeys").first_row == (counted,)
 
 
 def test_who_was_given_up_while_being_rolled_up_is_told_of(rollups: Rollups, client: Client) -> None:

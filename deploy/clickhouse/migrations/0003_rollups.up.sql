@@ -230,7 +230,7 @@ CREATE TABLE IF NOT EXISTS counted_responses
     took_ms Nullable(Int64) COMMENT 'From the hand-raise to the response, milliseconds; NULL: there was none',
     took_bucket Int32 COMMENT 'Bucket of took_ms, of open time 1,000,000 more, so that a bucket is of one kind; -1: NULL',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
-    PROJECTION times (SELECT is_open, source, took_bucket, sum(sign) GROUP BY is_open, source, took_bucket),
+    PROJECTION times (SELECT source, took_bucket, sum(sign) GROUP BY source, took_bucket),
     PROJECTION by_time (SELECT took_bucket, source, took_ms, sign ORDER BY took_bucket, source)
 )
 ENGINE = CollapsingMergeTree(sign)
