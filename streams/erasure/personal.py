@@ -149,7 +149,12 @@ COLUMNS: Final[Mapping[str, Mapping[Kind, str]]] = {
         Kind.STORY: "event_type source_system entered_by",
         Kind.RECORD: "sign",
     },
-    "counted_fields": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "field completed_by", Kind.RECORD: "sign"},
+    "counted_fields": {
+        Kind.PSEUDONYM: "lead_id",
+        Kind.STORY: "field completed_by",
+        Kind.STAFF: "filled_by",
+        Kind.RECORD: "sign",
+    },
     "counted_known": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "source fields", Kind.RECORD: "sign"},
     "counted_mqls": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "cycle source mql_at touched_ms", Kind.RECORD: "sign"},
     "counted_moves": {Kind.PSEUDONYM: "lead_id", Kind.STORY: "stage channel origin lag_days", Kind.RECORD: "sign"},

@@ -65,6 +65,8 @@ def _told(value: Any) -> str | None:
     if isinstance(value, datetime):
         value = (value.astimezone(UTC) if value.tzinfo else value).replace(tzinfo=None).isoformat(" ", "milliseconds")
     text = str(value)
+    if text.lower() in ("true", "false"):
+        return text.lower()
     if re.fullmatch(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", text):
         return f"{float(text):.12g}"
     if found := re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d+))?Z?", text):

@@ -11,9 +11,12 @@ from streams.config import Settings
 from streams.sink.batch import Partition, Reader
 from streams.sink.origins import Origin
 from streams.sink.writer import Writer
+from streams.store.client import connect
 from streams.store.migrations import Migrator
 from streams.store.rollup import Rollups
 from tests.access.clients import Login
+from tests.kpis.fill import fill as fill_world
+from tests.kpis.simulated import simulated
 from tests.sink.support import DAY, IDS, START, Schemas, instance, journey, letter, position, state
 from tests.sink.test_direct import Told
 from tests.store.fixtures import fresh, start_store
@@ -41,6 +44,18 @@ def owners_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
 @pytest.fixture
 def login(owners_settings: Settings) -> Login:
     return Login(owners_settings.store_url, "reader", READER, owners_settings.store_database)
+
+
+@pytest.fixture(scope="session")
+def company(owners_settings: Settings) -> Login:
+    """The reader of a database of its own: a simulated company, with something to say in every view."""
+    settings = Settings(**{**owners_settings.model_dump(), "store_database": "company", "store_password": OWNER})
+    Migrator(settings).up()
+    client = connect(settings)
+    fill_world(client, simulated())
+    Rollups(client, settings.store_url).roll()
+    client.close()
+    return Login(settings.store_url, "reader", READER, settings.store_database)
 
 
 def fill(settings: Settings) -> None:

@@ -116,7 +116,7 @@ def test_views_are_read_by_those_they_are_for(store: Settings, client: Client) -
     """KPI views by BI, four with persons by their role, all of them as baton_views; the others by nobody."""
     views = _tables(client, "^View$")
     persons = _granted("SELECT", "baton_bi_person")
-    assert persons == {"journeys", "response_times", "opportunities", "touches"}
+    assert persons == {"journeys", "response_times", "opportunities", "touches", "completions"}
     kpis = {view for view in views if view.startswith("kpi_")} | {"as_of"}
     definers = {
         found[1] for _, sql in STATEMENTS if (found := re.search(r"ALTER TABLE (\w+) MODIFY SQL SECURITY", sql))

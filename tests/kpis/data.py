@@ -25,6 +25,8 @@ AGREED: Final[Mapping[str, Any]] = {
     **QUICK_OFFICE, "currency": {"base": "EUR", "rates": {"USD": 0.9, "JPY": 0.006}}, "goals": GOALS,
 }  # fmt: skip
 
+NAME, EMAIL, STAFF = "a lead's name", "an e-mail address", "one of the staff"
+
 
 @dataclass
 class World:
@@ -58,13 +60,13 @@ def _told(one: Record, lead_id: str, shift: int, *, is_test: bool) -> Record:
         event["campaign"] = (None, "spring", "fair")[drawn_number(token + "t", 3)]
         event["collateral_id"] = (None, None, "deck", "video")[drawn_number(token + "k", 4)]
     if one.name == "LeadCaptured":
-        event["person"] = (None, {"name": "N", "email": None, "phone": None}, {"name": "N", "email": "e", "phone": ""})[
+        event["person"] = (None, {"name": NAME, "email": None, "phone": None}, {"name": NAME, "email": EMAIL, "phone": ""})[
             drawn_number(token + "p", 3)
         ]
         event["account"] = (None, "acme")[drawn_number(token + "o", 2)]
         event["region"] = (None, None, "north")[drawn_number(token + "g", 3)]
     if one.name == "LeadEnriched":
-        event["filled_by"] = (None, "vendor", "ops")[drawn_number(token + "f", 3)]
+        event["filled_by"] = (None, "directory", STAFF)[drawn_number(token + "f", 3)]
     return Record(one.name, event, one.received_at - shift)
 
 

@@ -158,7 +158,8 @@ def _completed(known: Known) -> dict[str, dict[str, str]]:
         event = fact.event
         given = {name for name, value in (event.get("person") or {}).items() if value}
         given |= {name for name in ("account", "region") if event.get(name)} | set(event.get("fields", ()))
-        by = "(captured)" if fact.name == "LeadCaptured" else event["filled_by"] or "(unknown)"
+        by = "(person)" if event["entered_by"] == "person" else fact.source_system
+        by = "(captured)" if fact.name == "LeadCaptured" else by
         for name in given & {"name", "email", "phone", "account", "region"}:
             out[lead].setdefault(name, by)
     return out

@@ -64,6 +64,14 @@ class Known:
         self.heard = there.keys()
         """Leads whose events count, those that nothing has moved among them."""
 
+    def of_team(self, team: str) -> Known:
+        """What that team may know: of the leads that are its own now, all that was told of them."""
+        out = Known.__new__(Known)
+        out.world, out.now, out.stories, out._settled = self.world, self.now, self.stories, self._settled
+        out.leads = {name: story for name, story in self.leads.items() if story.team == team}
+        out.heard = out.leads.keys()
+        return out
+
     @cached_property
     def into(self) -> dict[str, str]:
         """Merged lead -> the one it is part of in the end."""

@@ -71,8 +71,13 @@ def _records(name: str, event: dict[str, Any]) -> Iterator[Record]:
             "TouchRecorded", {**common, "event_id": f"{event['event_id']}-seen", "occurred_at": at, **touch}, at
         )
         if not drawn_number(token + "e", 4):
-            filled = {"fields": ["account", "region"], "filled_by": ("sdr", "vendor")[drawn_number(token, 2)]}
-            told = {"event_id": f"{event['event_id']}-more", "occurred_at": at + DAY, **filled}
+            filled = (
+                {"filled_by": "rep-1", "entered_by": "person"},
+                {"filled_by": "directory", "entered_by": "system", "source_system": "vendor"},
+            )[drawn_number(token, 2)]
+            told = {
+                "event_id": f"{event['event_id']}-more", "occurred_at": at + DAY, "fields": ["account", "region"], **filled
+            }  # fmt: skip
             yield Record("LeadEnriched", {**common, **told}, at + DAY)
 
 

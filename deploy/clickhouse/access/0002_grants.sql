@@ -14,6 +14,7 @@ GRANT SELECT ON journeys TO baton_bi_person;
 GRANT SELECT ON response_times TO baton_bi_person;
 GRANT SELECT ON opportunities TO baton_bi_person;
 GRANT SELECT ON touches TO baton_bi_person;
+GRANT SELECT ON completions TO baton_bi_person;
 
 -- The sink inserts and asks where it stands.
 GRANT SELECT, INSERT ON lead_transitions TO baton_sink;

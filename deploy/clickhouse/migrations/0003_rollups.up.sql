@@ -330,7 +330,8 @@ CREATE TABLE IF NOT EXISTS counted_fields
 (
     lead_id String COMMENT 'The lead; of a merged one its survivor',
     field LowCardinality(String) COMMENT 'name, email, phone, account or region',
-    completed_by LowCardinality(String) COMMENT '(captured), or who filled it',
+    completed_by LowCardinality(String) COMMENT '(captured), (person), or the system that filled it by itself',
+    filled_by String COMMENT 'Who or what filled it, as told; may name a person',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION totals (SELECT field, completed_by, sum(sign) GROUP BY field, completed_by)
 )
@@ -711,11 +712,14 @@ CREATE OR REPLACE VIEW fields_now
 AS SELECT
     lead_id,
     field,
-    argMin(by, (at, source_system, event_id)) AS completed_by
+    argMin(by, (at, source_system, event_id)) AS completed_by,
+    argMin(said_by, (at, source_system, event_id)) AS filled_by
 FROM
 (
     SELECT told.lead_id AS lead_id, told.at AS at, told.source_system AS source_system, told.event_id AS event_id,
-        if(told.event_type = 'LeadCaptured', '(captured)', if(told.said.filled_by = '', '(unknown)', toString(told.said.filled_by))) AS by,
+        -- what a publisher tells of who it was may be anybody's name: no key of a number
+        multiIf(told.event_type = 'LeadCaptured', '(captured)', told.entered_by = 'person', '(person)', toString(told.source_system)) AS by,
+        if(told.event_type = 'LeadCaptured', '', toString(told.said.filled_by)) AS said_by,
         arrayJoin(arrayDistinct(arrayConcat(
             arrayMap(x -> toString(x), told.person_fields), arrayMap(x -> toString(x), told.said.fields),
             if(told.said.account = '', [], ['account']), if(told.said.region = '', [], ['region'])

@@ -44,6 +44,7 @@ DROP VIEW IF EXISTS kpi_funnel_by_source;
 DROP VIEW IF EXISTS standing;
 DROP VIEW IF EXISTS opportunities;
 DROP VIEW IF EXISTS deals;
+DROP VIEW IF EXISTS completions;
 DROP VIEW IF EXISTS touches;
 DROP VIEW IF EXISTS all_stays;
 DROP VIEW IF EXISTS all_clocks;

@@ -90,6 +90,11 @@ AS SELECT lead_id, source_system, event_id, at, channel, direction, origin, acto
 FROM counted_touches FINAL
 COMMENT 'Touches that count, one row each. All that were recorded: a bot''s flood is not thinned out here';
 
+CREATE OR REPLACE VIEW completions
+AS SELECT lead_id, field, completed_by, filled_by
+FROM counted_fields FINAL
+COMMENT 'Which of five fields are known of a lead and who gave them first. May name staff';
+
 CREATE OR REPLACE VIEW deals
 AS SELECT opportunity_id, lead_id, source, owner, status, opened_at, closed_at, amount_minor, told_currency, contact_roles, captured_at
 FROM counted_deals FINAL
@@ -1298,14 +1303,14 @@ COMMENT 'Completeness of leads, share of five fields.|Do we know enough of a lea
 CREATE OR REPLACE VIEW kpi_completed_by
 (
     field String COMMENT 'name, email, phone, account or region',
-    completed_by String COMMENT '(captured), or who filled it',
+    completed_by String COMMENT '(captured), (person), or the system that filled it by itself',
     leads UInt64 COMMENT 'Leads whose field was first given so'
 )
 AS SELECT field, completed_by, sum(sign) AS leads
 FROM counted_fields
 GROUP BY field, completed_by
 HAVING leads > 0
-COMMENT 'Who completes leads, count.|Who fills the gaps?|By field and by whom it was given first: with the capture, or filled_by of LeadEnriched.|(unknown): LeadEnriched did not say. Shown as it was told: publishers are to name a role or a vendor there, not a person.';
+COMMENT 'Who completes leads, count.|Who fills the gaps?|By field and by whom it was given first: with the capture, by a person (LeadEnriched, entered_by), or by a system on its own (its source_system).|As the sending system says. Who that person was, or which vendor a system asked (filled_by), stands in the view completions, for the role that may see names.';
 
 CREATE OR REPLACE VIEW attribution_of
 AS SELECT
