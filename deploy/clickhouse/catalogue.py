@@ -27,7 +27,8 @@ _HEAD: Final = """# KPIs
 
 Made by `make docs` from the comments of the views in `deploy/clickhouse/migrations`; the store has the same comments.
 Ask with `baton sql` or any ClickHouse client. Everywhere: merged, erased and test leads are left out; cohorts are first
-entries of a stage in a lead's cycle; "now" is the clock of the lane that is furthest behind; p50 and p90 are nearest rank;
+entries of a stage in a lead's cycle; "now" is the clock of the lane that is furthest behind; p50 and p90 are values that
+occurred, number floor(p * n) of n in order, from 0 on, as ClickHouse's quantileExact has them;
 months are UTC where nothing else is said; nothing is grouped by person. Corrections show at once; in
 quantiles, open clocks and what is read from the archive (touches, opportunities, fields) with the next rollup, mostly within
 three seconds, later where the machine is full.

@@ -22,6 +22,7 @@ _FAMILIES: Final = (
     "deadletters",
     "sink",
     "store",
+    "export",
     "lead",
     "erase",
     "embedded",

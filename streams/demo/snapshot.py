@@ -67,7 +67,7 @@ def verdicts(snapshot: Snapshot) -> dict[str, int]:
 
 
 def rank(values: Sequence[float], p: float) -> float | None:
-    """Nearest rank: sorted[floor(p * n)]."""
+    """A value that occurred: sorted[floor(p * n)]."""
     return sorted(values)[int(p * len(values))] if values else None
 
 

@@ -30,8 +30,9 @@ def test_the_same_answers(login: Login, expected: dict[str, list[Answer]], name:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CLIENTS)
 def test_every_view_is_the_same_to_all(company: Login, expected: dict[str, list[Answer]], name: str) -> None:
-    """Dates, decimals, flags and what is NULL; parameters of views as text, and bound by the client (of up to two: JDBC's driver
-    finds no `?` in a call with more).
+    """Dates, decimals, flags and what is NULL; parameters of views as text, and bound by the client.
+
+    Bound are up to two: JDBC's driver finds no `?` in a call with more.
     """
     asked = [Query(f"SELECT * FROM {call} ORDER BY ALL", {}) for call in calls().values()]  # noqa: S608
     asked += [

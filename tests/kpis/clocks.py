@@ -32,11 +32,10 @@ def routing(known: Known) -> Rows:
     ]
     out: Rows = {}
     for team, group in grouped(cycles, lambda one: one.team or "(none)").items():
-        assigned = [one.assigned_at - one.hand_raised_at for one in group if one.assigned_at is not None]
-        answered = [
-            one.answered_at - one.assigned_at for one in group if None not in (one.assigned_at, one.answered_at)
-        ]
-        routed, replied = ([took / HOUR for took in some if took >= 0] for some in (assigned, answered))
+        assigned = [one for one in group if one.assigned_at is not None and one.assigned_at >= one.hand_raised_at]
+        answered = [one for one in assigned if one.answered_at is not None and one.answered_at >= one.assigned_at]
+        routed = [(one.assigned_at - one.hand_raised_at) / HOUR for one in assigned]
+        replied = [(one.answered_at - one.assigned_at) / HOUR for one in answered]
         out[(team,)] = (
             len(group), len(routed), len(routed) / len(group), nearest(routed, 0.5), nearest(routed, 0.9),
             len(replied), nearest(replied, 0.5), nearest(replied, 0.9),
@@ -52,18 +51,20 @@ def response_time(known: Known) -> Rows:
     out: Rows = {}
     for source, group in grouped(clocks, _source).items():
         met = [one for one in group if one.satisfied_at is not None]
+        waiting = [one for one in group if one.verdict in ("open", "breached_open")]
         wall = [((one.satisfied_at or 0) - one.started_at) / HOUR for one in met]
         measured = [(one.elapsed_ms or 0) / HOUR for one in met]
         out[(source,)] = (
-            len(group), len(met), len(met) / len(group), nearest(wall, 0.5), nearest(wall, 0.9), min(wall, default=None),
-            max(wall, default=None), nearest(measured, 0.5), nearest(measured, 0.9),
+            len(group), len(met), len(met) / len(group), 1 - len(waiting) / len(group), nearest(wall, 0.5), nearest(wall, 0.9),
+            min(wall, default=None), max(wall, default=None), nearest(measured, 0.5), nearest(measured, 0.9),
         )  # fmt: skip
     return out
 
 
 def sla_compliance(known: Known) -> Rows:
     out: Rows = {}
-    for key, group in grouped(_instances(known), lambda one: (one.policy, _source(one))).items():
+    promised = (one for one in _instances(known) if one.policy != "erasure")
+    for key, group in grouped(promised, lambda one: (one.policy, _source(one))).items():
         count = Counter(one.verdict for one in group)
         due = Counter(one.verdict for one in group if one.deadline <= known.now)
         whole = due["met"] + sum(due[verdict] for verdict in _MISSED)
@@ -84,7 +85,10 @@ def open_clocks(known: Known) -> Rows:
 
 
 def sla_missed(known: Known, since: int, until: int) -> Rows:
-    missed = [one for one in _instances(known) if one.verdict in _MISSED and since <= one.deadline < until]
+    missed = [
+        one for one in _instances(known)
+        if one.policy != "erasure" and one.verdict in _MISSED and since <= one.deadline < until
+    ]  # fmt: skip
     out: Rows = {}
     for key, group in grouped(missed, lambda one: (one.policy, one.team or "(none)")).items():
         count = Counter(one.verdict for one in group)

@@ -60,9 +60,11 @@ def _told(one: Record, lead_id: str, shift: int, *, is_test: bool) -> Record:
         event["campaign"] = (None, "spring", "fair")[drawn_number(token + "t", 3)]
         event["collateral_id"] = (None, None, "deck", "video")[drawn_number(token + "k", 4)]
     if one.name == "LeadCaptured":
-        event["person"] = (None, {"name": NAME, "email": None, "phone": None}, {"name": NAME, "email": EMAIL, "phone": ""})[
-            drawn_number(token + "p", 3)
-        ]
+        event["person"] = (
+            None,
+            {"name": NAME, "email": None, "phone": None},
+            {"name": NAME, "email": EMAIL, "phone": ""},
+        )[drawn_number(token + "p", 3)]
         event["account"] = (None, "acme")[drawn_number(token + "o", 2)]
         event["region"] = (None, None, "north")[drawn_number(token + "g", 3)]
     if one.name == "LeadEnriched":

@@ -42,8 +42,9 @@ def pipeline_velocity(known: Known, days: int) -> Rows:
         is_open = sum(deal.status == "open" for deal in group)
         rate, mean = part(len(won), len(recent)), part(sum(amounts), len(amounts))
         cycle = nearest((_cycle(deal) / DAY for deal in won), 0.5)
+        p50, p90 = nearest(amounts, 0.5), nearest(amounts, 0.9)
         value = None if rate is None or mean is None or not cycle else is_open * rate * mean / cycle
-        out[(currency,)] = (is_open, len(won), len(recent) - len(won), rate, mean, cycle, value)
+        out[(currency,)] = (is_open, len(won), len(recent) - len(won), rate, mean, p50, p90, cycle, value)
     return out
 
 
@@ -125,6 +126,7 @@ def collateral_lift(known: Known, days: int) -> Rows:
             touch.event["collateral_id"]
             for touch in known.touches(one.lead.lead_id)
             if touch.event["collateral_id"]
+            and touch.event["outcome"] != "bounced"
             and 0 <= touch.effective_at - one.entered["mql"] <= days * DAY
             and touch.effective_at < one.entered.get("opportunity", 2**62)
         }
@@ -151,8 +153,7 @@ def manual_events(known: Known) -> Rows:
 def _completed(known: Known) -> dict[str, dict[str, str]]:
     """lead -> field -> who gave it first."""
     out: dict[str, dict[str, str]] = defaultdict(dict)
-    ordered = sorted(known.facts, key=lambda one: (one[1].effective_at, one[1].source_system, one[1].event_id))
-    for lead, fact in ordered:
+    for lead, fact in known.facts:
         if fact.name not in ("LeadCaptured", "LeadEnriched"):
             continue
         event = fact.event
@@ -204,13 +205,14 @@ def weights(known: Known, deal: Deal, model: str, half_life: int, months: int) -
         ),
         key=lambda touch: (
             touch.effective_at, touch.source_system, touch.event_id, touch.event["channel"],
-            touch.event["campaign"] or "(none)",
+            touch.event["campaign"] or "(none)", known.into.get(touch.lead, touch.lead),
         ),
     )  # fmt: skip
     if not path:
         return [(None, 1.0)]
     instants = [touch.effective_at for touch in path]
-    creation = max(bisect_right(instants, known.captured.get(deal.lead, deal.closed)), 1) - 1
+    captured = known.captured.get(deal.lead)
+    creation = None if captured is None else max(bisect_right(instants, captured), 1) - 1
     opening = max(bisect_right(instants, deal.opened), 1) - 1
     share = [0.0] * len(path)
     match model:
@@ -224,7 +226,7 @@ def weights(known: Known, deal: Deal, model: str, half_life: int, months: int) -
             share = [0.5 ** ((deal.closed // 1000 - at // 1000) / 86400 / half_life) for at in instants]
         case _:
             anchors = [0, creation] if model == "u" else [0, creation, opening]
-            for anchor in anchors:
+            for anchor in (at for at in anchors if at is not None):
                 share[anchor] += 0.4 if model == "u" else 0.3
             rest = [at for at in range(len(path)) if at not in anchors]
             for at in rest:
@@ -252,11 +254,10 @@ def campaign_return(known: Known, model: str, half_life: int, months: int) -> Ro
     for (campaign, _, currency), (_, _, value) in attribution(known, model, half_life, months).items():
         amount[campaign, currency] += value
     cost = _costs(known)
-    return {
-        key: (
-            cost.get(key, 0.0),
-            amount.get(key, 0.0),
-            part(amount.get(key, 0.0) - cost.get(key, 0.0), cost.get(key, 0.0)),
-        )
-        for key in {*amount, *cost}
-    }
+    keys = {*amount, *cost}
+    currencies = Counter(campaign for campaign, _ in keys)
+    out: Rows = {}
+    for key in keys:
+        spent, earned = cost.get(key, 0.0), amount.get(key, 0.0)
+        out[key] = (spent, earned, part(earned - spent, spent) if currencies[key[0]] == 1 else None)
+    return out

@@ -14,7 +14,7 @@ Rows = dict[tuple[Any, ...], tuple[Any, ...]]
 
 PAIRS = [
     ("inquiry", "mql"), ("mql", "sal"), ("sal", "sql"), ("sql", "opportunity"), ("opportunity", "won"), ("mql", "won"),
-    ("inquiry", "won"),
+    ("inquiry", "won"), ("mql", "opportunity"),
 ]  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def ignored(known: Known, days: int) -> Rows:
         left = [
             one for one in mature
             if not any(
-                touch.event["actor"] == "human" and 0 <= touch.effective_at - one.entered["mql"] < days * DAY
+                touch.event["actor"] == "human" and 0 <= touch.effective_at - one.entered["mql"] <= days * DAY
                 for touch in known.touches(one.lead.lead_id)
             )
         ]  # fmt: skip
@@ -60,8 +60,9 @@ def disposition(known: Known, days: int) -> Rows:
     mqls = [journey for journey in known.journeys if "mql" in journey.entered]
     for key, group in grouped(mqls, lambda one: (one.source, one.team)).items():
         mature = [one for one in group if one.entered["mql"] <= known.now - days * DAY]
-        yes = sum("sal" in one.entered for one in mature)
-        no = sum("sal" not in one.entered and (one.lead.lead_id, one.cycle) in rejected for one in mature)
+        accepted = [one for one in mature if one.entered.get("sal", -1) >= one.entered["mql"]]
+        yes = len(accepted)
+        no = sum(one not in accepted and (one.lead.lead_id, one.cycle) in rejected for one in mature)
         out[key] = (
             len(group), len(mature), len(mature) / len(group), yes, no, part(yes + no, len(mature)), part(yes, yes + no)
         )  # fmt: skip
@@ -73,7 +74,8 @@ def funnel_by_source(known: Known) -> Rows:
     out: Rows = {}
     for source, group in grouped(known.leads.values(), lambda one: one.source or "(none)").items():
         reached = [sum(any(told.to_stage == stage for told in one.transitions) for one in group) for stage in stages]
-        out[(source,)] = (len(group), *reached, reached[5] / len(group))
+        over = sum(one.stage in ("won", "lost", "disqualified") for one in group)
+        out[(source,)] = (len(group), *reached, reached[5] / len(group), over / len(group))
     return out
 
 
@@ -170,8 +172,9 @@ def stage_balance(known: Known, since: int, until: int) -> Rows:
 def velocity(known: Known) -> Rows:
     count = Counter(month(one.entered["mql"]) for one in known.journeys if "mql" in one.entered)
     out: Rows = {}
-    first, last = min(count), max(count)
-    at, before = first, 0
+    running = month(known.now)
+    last = max([*count, running])
+    at, before = min([*count, running]), 0
     while at <= last:
         following = datetime.fromisoformat(at).replace(tzinfo=UTC)
         following = following.replace(year=following.year + following.month // 12, month=following.month % 12 + 1)
@@ -185,8 +188,10 @@ def velocity(known: Known) -> Rows:
 def recycle_yield(known: Known, days: int) -> Rows:
     gone = []
     for story in known.leads.values():
+        cycles = set()
         for at, one in enumerate(story.transitions):
-            if one.to_stage == "recycled":
+            if one.to_stage == "recycled" and one.cycle not in cycles:
+                cycles.add(one.cycle)
                 later = [
                     told.to_stage
                     for told in story.transitions[at + 1 :]
@@ -196,7 +201,7 @@ def recycle_yield(known: Known, days: int) -> Rows:
     out = {}
     for reason, group in grouped(gone, lambda one: one[0]).items():
         mature = [later for _, ripe, later in group if ripe]
-        back = sum("mql" in later for later in mature)
+        back = sum("mql" in later or "opportunity" in later for later in mature)
         out[(reason,)] = (
             len(group), len(mature), len(mature) / len(group), back, sum("won" in later for later in mature),
             part(back, len(mature)),

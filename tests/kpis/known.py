@@ -169,7 +169,8 @@ class Known:
             if deal.status == "open":
                 deal.closed = None
             if deal.amount_minor is None:
-                deal.currency = money(self.world, 0, "")[1]
+                rule: Any = self.world.agreement.get("currency")
+                deal.currency = rule["base"] if rule else ""
             else:
                 deal.amount, deal.currency = money(self.world, deal.amount_minor, deal.told_currency)
         return [deal for deal in out.values() if deal.status]

@@ -88,8 +88,8 @@ def _conversion(days: int) -> Check:
 CHECKS: Final[Mapping[str, Check]] = {
     "funnel_by_source": (
         lambda _: (
-            "source, leads, reached_inquiry, reached_mql, reached_sal, reached_sql, reached_opportunity, won, lost, won_share"
-            " FROM kpi_funnel_by_source"
+            "source, leads, reached_inquiry, reached_mql, reached_sal, reached_sql, reached_opportunity, won, lost, won_share,"
+            " maturity_share FROM kpi_funnel_by_source"
         ),
         funnel.funnel_by_source,
     ),
@@ -103,8 +103,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
     "response_time": (
         lambda _: (
-            "source, raised, responded, responded_share, p50_hours, p90_hours, min_hours, max_hours, open_p50_hours,"
-            " open_p90_hours FROM kpi_response_time"
+            "source, raised, responded, responded_share, maturity_share, p50_hours, p90_hours, min_hours, max_hours,"
+            " open_p50_hours, open_p90_hours FROM kpi_response_time"
         ),
         clocks.response_time,
     ),
@@ -173,7 +173,8 @@ CHECKS: Final[Mapping[str, Check]] = {
     ),
     "pipeline_velocity": (
         lambda _: (
-            "currency, open, won, lost, win_rate, mean_won_amount, cycle_days, amount_per_day"
+            "currency, open, won, lost, win_rate, mean_won_amount, p50_won_amount, p90_won_amount, cycle_days,"
+            " amount_per_day"
             " FROM kpi_pipeline_velocity(days = 100)"
         ),
         lambda known: deals.pipeline_velocity(known, 100),

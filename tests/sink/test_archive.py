@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -225,3 +226,25 @@ def test_campaigns_and_agreements(settings: Settings, worker: Worker, client: Cl
     )
     month = ("2026-09-30 22:00:00.000", "2026-10-31 23:00:00.000", 21, "2026-10-06 22:00:00.000")
     assert found == [("mql", 40.0, *month), ("won_amount", 1000.5, *month)]
+
+
+def test_goals_of_a_month_are_those_of_one_version(settings: Settings, worker: Worker, client: Client) -> None:
+    """The newest that names it, whole: what it does not want any more is no goal. Before the first version the first holds."""
+    versions = {
+        "1": ("2026-09-15", "{2026-08: {mql: 1}, 2026-09: {mql: 2, won: 3}, 2026-10: {mql: 4, won: 5}}"),
+        "2": ("2026-10-10", "{2026-10: {mql: 6}, 2026-11: {mql: 7}}"),
+        "3": ("2026-12-01", "{2026-10: {mql: 8}, 2026-12: {mql: 9}}"),
+    }
+    for number, (since, goals) in versions.items():
+        at = int(datetime.fromisoformat(since).replace(tzinfo=UTC).timestamp() * 1000)
+        text = AGREEMENT.replace('"1"', f'"{number}"').replace("2025-01-01", since)
+        text = text.replace("{2026-10: {mql: 40, won_amount: 1000.5}}", goals)
+        version = complete("AgreementVersion", version=number, effective_from=at, published_at=START, text=text)
+        worker.archive("agreements", "AgreementVersion", version)
+    with running(settings) as sink:
+        caught_up(sink, worker)
+    found = rows(client, "SELECT toString(month), metric, target, agreement_version FROM goals ORDER BY ALL")
+    assert found == [
+        ("2026-08-01", "mql", 1.0, "1"), ("2026-09-01", "mql", 2.0, "1"), ("2026-09-01", "won", 3.0, "1"),
+        ("2026-10-01", "mql", 6.0, "2"), ("2026-11-01", "mql", 7.0, "2"), ("2026-12-01", "mql", 9.0, "3"),
+    ]  # fmt: skip

@@ -67,9 +67,9 @@ def world(settings: Settings, worker: Worker, client: Client) -> Client:
 
 def test_funnel(world: Client) -> None:
     assert rows(world, "SELECT * FROM kpi_funnel_by_source ORDER BY source") == [
-        ("(none)", 1, 0, 0, 0, 1, 0, 0, 0, 0.0),
-        ("fair", 1, 0, 1, 0, 0, 1, 0, 1, 0.0),
-        ("web", 3, 3, 2, 0, 0, 0, 2, 0, 2 / 3),
+        ("(none)", 1, 0, 0, 0, 1, 0, 0, 0, 0.0, 0.0),
+        ("fair", 1, 0, 1, 0, 0, 1, 0, 1, 0.0, 1.0),
+        ("web", 3, 3, 2, 0, 0, 0, 2, 0, 2 / 3, 1 / 3),
     ]
     assert rows(world, "SELECT source, stage, leads FROM kpi_current_stages ORDER BY ALL") == [
         ("(none)", "sql", 1), ("fair", "lost", 1), ("web", "inquiry", 1), ("web", "mql", 1), ("web", "won", 1),
@@ -77,9 +77,9 @@ def test_funnel(world: Client) -> None:
 
 
 def test_response_time(world: Client) -> None:
-    """Nearest rank of the seven: sorted[int(0.5 * 7)] = 4 h, sorted[int(0.9 * 7)] = 7 h. The qualified one is no hand-raise."""
+    """Of the seven: sorted[int(0.5 * 7)] = 4 h, sorted[int(0.9 * 7)] = 7 h. The qualified one is no hand-raise."""
     assert rows(world, "SELECT * FROM kpi_response_time WHERE source = 'web'") == [
-        ("web", 10, 7, 0.7, 4.0, 7.0, 1.0, 7.0, 2.0, 3.5)
+        ("web", 10, 7, 0.7, 0.8, 4.0, 7.0, 1.0, 7.0, 2.0, 3.5)
     ]
     fair = rows(
         world, "SELECT raised, responded, p50_hours, open_p50_hours FROM kpi_response_time WHERE source = 'fair'"

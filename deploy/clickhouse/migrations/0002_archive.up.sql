@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS events
     is_test Bool COMMENT 'Test traffic, by the event''s own word',
     person_fields Array(LowCardinality(String)) COMMENT 'Names of the personal fields that came with it; never their values',
     body_hash UInt64 COMMENT 'Tells copies from conflicts: of two received at one instant the smaller counts' CODEC(ZSTD(1)),
-    body String COMMENT 'The event as JSON without `person`, as `baton import` reads it' CODEC(ZSTD(3)),
+    body String COMMENT 'The event as JSON without `person` and free text; `baton export` writes it as `baton replay` reads it' CODEC(ZSTD(3)),
     topic LowCardinality(String) COMMENT 'Input topic, with its prefix',
     timestamp Int64 COMMENT 'The record''s Kafka timestamp, UTC milliseconds' CODEC(Delta, ZSTD(1)),
     effective_at DateTime64(3, 'UTC') MATERIALIZED least(greatest(occurred_at, received_at - toIntervalHour(72)), received_at) COMMENT 'occurred_at clamped to the 72 h before received_at: what orders and judges' CODEC(Delta, ZSTD(1)),
@@ -255,17 +255,15 @@ CREATE OR REPLACE VIEW goals
     base_currency LowCardinality(String) COMMENT 'Currency of won_amount; empty: the agreement has none',
     agreement_version String COMMENT 'The version that says so'
 )
-AS SELECT
-    goal.month AS month,
-    goal.metric AS metric,
-    argMax(goal.target, effective_from) AS target,
-    argMax(goal.starts_at, effective_from) AS starts_at,
-    argMax(goal.ends_at, effective_from) AS ends_at,
-    argMax(goal.days_end_at, effective_from) AS days_end_at,
-    argMax(agreement_versions.base_currency, effective_from) AS base_currency,
-    argMax(agreement_versions.agreement_version, effective_from) AS agreement_version
-FROM agreement_versions FINAL
-ARRAY JOIN goals AS goal
-WHERE effective_from < goal.ends_at
-GROUP BY month, metric
-COMMENT 'Joint goals: of each month what the newest version says that came into force before its end';
+AS SELECT goal.month AS month, goal.metric AS metric, goal.target AS target, goal.starts_at AS starts_at, goal.ends_at AS ends_at,
+    goal.days_end_at AS days_end_at, base_currency, agreement_version
+FROM
+(
+    SELECT goal, base_currency, agreement_version, effective_from, max(effective_from) OVER (PARTITION BY goal.month) AS newest
+    FROM agreement_versions FINAL
+    ARRAY JOIN goals AS goal
+    -- Before the first version the first holds.
+    WHERE effective_from < goal.ends_at OR effective_from = (SELECT min(effective_from) FROM agreement_versions FINAL)
+)
+WHERE effective_from = newest
+COMMENT 'Joint goals: of each month those of the newest version that names the month and came into force before its end';

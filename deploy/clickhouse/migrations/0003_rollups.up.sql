@@ -158,7 +158,7 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     is_raised Bool COMMENT 'There is a hand-raise in the cycle',
     routing_ms Nullable(Int64) COMMENT 'From the hand-raise to the first assignment to a person, milliseconds; NULL: none after it',
     routing_bucket Int16 COMMENT 'Bucket of routing_ms; -1: NULL',
-    rep_ms Nullable(Int64) COMMENT 'From that assignment to the first response evidence, milliseconds; NULL: none after it',
+    rep_ms Nullable(Int64) COMMENT 'From that assignment to the first response evidence of the cycle, milliseconds; NULL: none after it',
     rep_bucket Int16 COMMENT 'Bucket of rep_ms; -1: NULL',
     since_ms Int64 COMMENT 'When the stage was entered where the lead stands, as minus UTC milliseconds: the older, the larger',
     since_bucket Int32 COMMENT 'Its day',
@@ -173,13 +173,14 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION inquiry_to_mql (SELECT toStartOfMonth(inquiry_at), source, mql_after_inquiry, sum(sign) GROUP BY toStartOfMonth(inquiry_at), source, mql_after_inquiry),
     PROJECTION inquiry_to_won (SELECT toStartOfMonth(inquiry_at), source, won_after_inquiry, sum(sign) GROUP BY toStartOfMonth(inquiry_at), source, won_after_inquiry),
     PROJECTION mql_to_sal (SELECT toStartOfMonth(mql_at), source, sal_after_mql, sum(sign) GROUP BY toStartOfMonth(mql_at), source, sal_after_mql),
-    PROJECTION mql_to_opportunity (SELECT toDate(mql_at), opportunity_after_mql, sum(sign) GROUP BY toDate(mql_at), opportunity_after_mql),
+    PROJECTION mql_to_opportunity (SELECT toStartOfMonth(mql_at), source, opportunity_after_mql, sum(sign) GROUP BY toStartOfMonth(mql_at), source, opportunity_after_mql),
+    PROJECTION mql_days_to_opportunity (SELECT toDate(mql_at), opportunity_after_mql, sum(sign) GROUP BY toDate(mql_at), opportunity_after_mql),
     PROJECTION mql_to_won (SELECT toStartOfMonth(mql_at), source, won_after_mql, sum(sign) GROUP BY toStartOfMonth(mql_at), source, won_after_mql),
     PROJECTION sal_to_sql (SELECT toStartOfMonth(sal_at), source, sql_after_sal, sum(sign) GROUP BY toStartOfMonth(sal_at), source, sql_after_sal),
     PROJECTION sql_to_opportunity (SELECT toStartOfMonth(sql_at), source, opportunity_after_sql, sum(sign) GROUP BY toStartOfMonth(sql_at), source, opportunity_after_sql),
     PROJECTION opportunity_to_won (SELECT toStartOfMonth(opportunity_at), source, won_after_opportunity, sum(sign) GROUP BY toStartOfMonth(opportunity_at), source, won_after_opportunity),
     PROJECTION won_months (SELECT toStartOfMonth(won_at), source, sum(sign) GROUP BY toStartOfMonth(won_at), source),
-    PROJECTION dispositions (SELECT toDate(mql_at), source, team, bitTest(entered, 2), sum(sign) GROUP BY toDate(mql_at), source, team, bitTest(entered, 2)),
+    PROJECTION dispositions (SELECT toDate(mql_at), source, team, sal_after_mql >= 0, sum(sign) GROUP BY toDate(mql_at), source, team, sal_after_mql >= 0),
     PROJECTION inquiry_quarters (SELECT toStartOfFifteenMinutes(inquiry_at), sum(sign) GROUP BY toStartOfFifteenMinutes(inquiry_at)),
     PROJECTION mql_quarters (SELECT toStartOfFifteenMinutes(mql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(mql_at)),
     PROJECTION sal_quarters (SELECT toStartOfFifteenMinutes(sal_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sal_at)),
@@ -228,7 +229,7 @@ CREATE TABLE IF NOT EXISTS counted_responses
     is_open Bool COMMENT 'The time is open time of the calendar; of the same clock another row has the wall time',
     source LowCardinality(String) COMMENT 'The lead''s source when it started; (none)',
     took_ms Nullable(Int64) COMMENT 'From the hand-raise to the response, milliseconds; NULL: there was none',
-    took_bucket Int32 COMMENT 'Bucket of took_ms, of open time 1,000,000 more, so that a bucket is of one kind; -1: NULL',
+    took_bucket Int32 COMMENT 'Bucket of took_ms, of open time 1,000,000 more, so that a bucket is of one kind; -1: NULL, the clock ended without; -2: NULL, it runs',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION times (SELECT source, took_bucket, sum(sign) GROUP BY source, took_bucket),
     PROJECTION by_time (SELECT took_bucket, source, took_ms, sign ORDER BY took_bucket, source)
@@ -252,8 +253,8 @@ CREATE TABLE IF NOT EXISTS counted_stays
     took_bucket Int16 COMMENT 'Bucket of took_ms; -1: NULL',
     reason LowCardinality(String) COMMENT 'Reason given; (none)',
     is_rejection Bool COMMENT 'LeadRejected caused it',
-    first_rejected_mql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of the first rejection of a cycle that never entered sal: when mql was entered',
-    requalified_after Int32 COMMENT 'Of an entry of recycled: days until the next entry of mql, whole ones; -1: none',
+    first_rejected_mql_at Nullable(DateTime64(3, 'UTC')) COMMENT 'Of the first rejection of a cycle that did not enter sal after mql: when mql was entered',
+    requalified_after Int32 COMMENT 'Of the first entry of recycled in a cycle: days until the next entry of mql or opportunity, whole ones; -1: none; -2: it is no such entry',
     won_after Int32 COMMENT 'Likewise until the next entry of won',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything',
     PROJECTION times (SELECT stage, source, is_implied, took_bucket, sum(sign) GROUP BY stage, source, is_implied, took_bucket),
@@ -388,7 +389,7 @@ CREATE TABLE IF NOT EXISTS counted_shows
     cycle UInt32 COMMENT 'Cycle',
     collateral_id String COMMENT 'What was shown',
     mql_at DateTime64(3, 'UTC') COMMENT 'First entry of mql in the cycle',
-    shown_at DateTime64(3, 'UTC') COMMENT 'First time at or after it, and before the opportunity',
+    shown_at DateTime64(3, 'UTC') COMMENT 'First time at or after it, and before the opportunity; what bounced was not shown',
     opportunity_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First entry of opportunity in the cycle',
     sign Int8 COMMENT '1: holds; -1: takes a row back that was rolled up before. Only sums of it mean anything'
 )
@@ -512,9 +513,9 @@ FROM
             [inquiry_at, inquiry_at, mql_at, mql_at, mql_at, sal_at, sql_at, opportunity_at],
             [mql_at, won_at, sal_at, opportunity_at, won_at, sql_at, opportunity_at, won_at]) AS days,
         raised_at IS NOT NULL AS is_raised,
-        -- What happened before the hand-raise, or before the assignment, has no delay.
+        -- First hand-raise, first assignment, first answer: in that order, or there was no delay of the kind.
         if(raised_at IS NULL OR assigned_at < raised_at, NULL, toUnixTimestamp64Milli(assigned_at) - toUnixTimestamp64Milli(raised_at)) AS routing_ms,
-        if(raised_at IS NULL OR touched_at < assigned_at, NULL, toUnixTimestamp64Milli(touched_at) - toUnixTimestamp64Milli(assigned_at)) AS rep_ms,
+        if(routing_ms IS NULL OR touched_at < assigned_at, NULL, toUnixTimestamp64Milli(touched_at) - toUnixTimestamp64Milli(assigned_at)) AS rep_ms,
         if(place = places, -toUnixTimestamp64Milli(ifNull(stage_entered_at, toDateTime64(0, 3, 'UTC'))), 0) AS since_ms
     FROM
     (
@@ -547,13 +548,13 @@ COMMENT 'SLA clocks, those of leads in uncounted_leads too: as the tables below 
 
 CREATE OR REPLACE VIEW responses_now
 AS SELECT lead_id, instance_id, is_open, source, took_ms,
-    if(took_ms IS NULL, -1, toInt32(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64)) + if(is_open, 1000000, 0)) AS took_bucket
+    if(took_ms IS NULL, if(is_running, -2, -1), toInt32(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64)) + if(is_open, 1000000, 0)) AS took_bucket
 FROM
 (
-    SELECT lead_id, instance_id, source, time.1 AS is_open, time.2 AS took_ms
+    SELECT lead_id, instance_id, source, is_running, time.1 AS is_open, time.2 AS took_ms
     FROM
     (
-        SELECT lead_id, instance_id, ifNull(sla_instances.source, '(none)') AS source,
+        SELECT lead_id, instance_id, ifNull(sla_instances.source, '(none)') AS source, satisfied_at IS NULL AND ended_at IS NULL AS is_running,
             toUnixTimestamp64Milli(satisfied_at) - toUnixTimestamp64Milli(started_at) AS wall_ms, elapsed_ms
         FROM sla_instances FINAL
         WHERE NOT is_test AND policy = 'first_response' AND start_event_type = 'LeadCaptured'
@@ -573,25 +574,27 @@ AS SELECT
     lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied,
     took_ms, if(took_ms IS NULL, -1, toInt16(floor(log2(greatest(assumeNotNull(took_ms), 0) + 1) * 64))) AS took_bucket,
     reason, is_rejection, first_rejected_mql_at,
-    ifNull(toInt32(intDiv(requalified_ms + 86399999, 86400000)), -1) AS requalified_after,
-    ifNull(toInt32(intDiv(won_ms + 86399999, 86400000)), -1) AS won_after
+    if(is_recycled, ifNull(toInt32(intDiv(requalified_ms + 86399999, 86400000)), -1), -2) AS requalified_after,
+    if(is_recycled, ifNull(toInt32(intDiv(won_ms + 86399999, 86400000)), -1), -2) AS won_after
 FROM
 (
     SELECT
         lead_id, transition_id, stage, source, team, entered_at, left_at, is_implied,
         toUnixTimestamp64Milli(left_at) - toUnixTimestamp64Milli(entered_at) AS took_ms,
-        reason, is_rejection, if(rejections = 1 AND sal_at IS NULL, mql_at, NULL) AS first_rejected_mql_at,
-        if(stage = 'recycled', toUnixTimestamp64Milli(next_mql_at) - toUnixTimestamp64Milli(entered_at), NULL) AS requalified_ms,
-        if(stage = 'recycled', toUnixTimestamp64Milli(next_won_at) - toUnixTimestamp64Milli(entered_at), NULL) AS won_ms
+        reason, is_rejection, if(rejections = 1 AND ifNull(sal_at < mql_at, true), mql_at, NULL) AS first_rejected_mql_at,
+        stage = 'recycled' AND recycled_in != cycle AS is_recycled,
+        toUnixTimestamp64Milli(next_qualified_at) - toUnixTimestamp64Milli(entered_at) AS requalified_ms,
+        toUnixTimestamp64Milli(next_won_at) - toUnixTimestamp64Milli(entered_at) AS won_ms
     FROM
     (
         SELECT
-            lead_id, transition_id, to_stage AS stage, source, ifNull(teams[place], '(none)') AS team, entered_at,
+            lead_id, transition_id, to_stage AS stage, cycle, source, ifNull(teams[place], '(none)') AS team, entered_at,
             leadInFrame(toNullable(entered_at)) OVER later_on AS left_at,
             implied AS is_implied, ifNull(reason, '(none)') AS reason, is_rejection,
             if(is_rejection, row_number() OVER (PARTITION BY lead_id, cycle, is_rejection ORDER BY sequence), 0) AS rejections,
             mqls[place] AS mql_at, sals[place] AS sal_at,
-            minIf(toNullable(entered_at), to_stage = 'mql') OVER after_it AS next_mql_at,
+            maxIf(cycle, to_stage = 'recycled') OVER before_it AS recycled_in,
+            minIf(toNullable(entered_at), to_stage IN ('mql', 'opportunity')) OVER after_it AS next_qualified_at,
             minIf(toNullable(entered_at), to_stage = 'won') OVER after_it AS next_won_at
         FROM
         (
@@ -613,6 +616,7 @@ FROM
             ) AS lead ON lead.lead_id = told.lead_id
         )
         WINDOW
+            before_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
             later_on AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
             after_it AS (PARTITION BY lead_id ORDER BY sequence ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
     )
@@ -712,11 +716,11 @@ CREATE OR REPLACE VIEW fields_now
 AS SELECT
     lead_id,
     field,
-    argMin(by, (at, source_system, event_id)) AS completed_by,
-    argMin(said_by, (at, source_system, event_id)) AS filled_by
+    argMin(by, (at, event_type, source_system, event_id)) AS completed_by,
+    argMin(said_by, (at, event_type, source_system, event_id)) AS filled_by
 FROM
 (
-    SELECT told.lead_id AS lead_id, told.at AS at, told.source_system AS source_system, told.event_id AS event_id,
+    SELECT told.lead_id AS lead_id, told.at AS at, told.event_type AS event_type, told.source_system AS source_system, told.event_id AS event_id,
         -- what a publisher tells of who it was may be anybody's name: no key of a number
         multiIf(told.event_type = 'LeadCaptured', '(captured)', told.entered_by = 'person', '(person)', toString(told.source_system)) AS by,
         if(told.event_type = 'LeadCaptured', '', toString(told.said.filled_by)) AS said_by,
@@ -784,7 +788,7 @@ FROM
         ARRAY JOIN journeys AS journey
         WHERE journey.2 IS NOT NULL
     ) AS counted
-    INNER JOIN (SELECT lead_id, collateral_id, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) WHERE collateral_id != '' GROUP BY lead_id, collateral_id) AS seen
+    INNER JOIN (SELECT lead_id, collateral_id, groupArray(at) AS ats FROM touches_now(number = {number:UInt64}) WHERE collateral_id != '' AND outcome != 'bounced' GROUP BY lead_id, collateral_id) AS seen
         ON seen.lead_id = counted.lead_id
 )
 WHERE notEmpty(later)

@@ -3,7 +3,7 @@
 -- A comment holds: what it is and its unit. | The question. | Definition and grain. | Caveat.
 -- Names in brackets after a view are its parameters: SELECT * FROM kpi_ignored(days = 7).
 -- Everywhere: cohort by the first entry of a stage in a lead's cycle; merged, erased and test leads left out; "now" is as_of;
--- quantiles are nearest rank, sorted[floor(p * n)]; months are UTC; nothing is grouped by person.
+-- quantiles are values that occurred, sorted[floor(p * n)] as quantileExact has them; months are UTC; nothing is grouped by person.
 -- kpi_response_time, kpi_open_clocks, kpi_routing, kpi_time_in_stage, kpi_stage_age and what is read from the archive are those
 -- of the last rollup, some seconds ago; all others of now.
 -- Of counted_… only sums of `sign` mean anything: a group whose sum is 0 is none.
@@ -112,7 +112,7 @@ CREATE OR REPLACE VIEW opportunities
     amount_minor Nullable(Int64) COMMENT 'Last amount told, in minor units of `told_currency`',
     told_currency LowCardinality(String) COMMENT 'Its currency',
     amount Nullable(Float64) COMMENT 'The amount in units of `currency`',
-    currency LowCardinality(String) COMMENT 'The agreement''s base currency where it has a rate, else as told',
+    currency LowCardinality(String) COMMENT 'The agreement''s base currency where it has a rate or no amount was told, else as told',
     contact_roles Array(Tuple(lead_id String, role String)) COMMENT 'The leads it names, last told',
     captured_at Nullable(DateTime64(3, 'UTC')) COMMENT 'First LeadCaptured of its primary lead; NULL: none'
 )
@@ -131,7 +131,8 @@ AS SELECT
         agreed.base_currency = '' OR agreed.base_currency = told_currency OR agreed.rates[told_currency] = 0, major,
         major * agreed.rates[told_currency]
     ) AS amount,
-    if(agreed.base_currency = '' OR (agreed.base_currency != told_currency AND agreed.rates[told_currency] = 0), told_currency, agreed.base_currency) AS currency,
+    -- Without an amount there is nothing to be converted.
+    if(agreed.base_currency = '' OR (told_currency NOT IN ('', agreed.base_currency) AND agreed.rates[told_currency] = 0), told_currency, agreed.base_currency) AS currency,
     contact_roles,
     captured_at
 FROM
@@ -178,13 +179,15 @@ CREATE OR REPLACE VIEW kpi_funnel_by_source
     reached_opportunity UInt64,
     won UInt64 COMMENT 'Leads that were ever won',
     lost UInt64 COMMENT 'Leads that were ever lost',
-    won_share Float64 COMMENT 'won / leads'
+    won_share Float64 COMMENT 'won / leads',
+    maturity_share Float64 COMMENT 'Share of leads that stand at an end: won, lost or disqualified'
 )
 AS SELECT
     source,
     sum(part) AS leads,
     sumIf(part, bitTest(reached, 0)) AS reached_inquiry, sumIf(part, bitTest(reached, 1)) AS reached_mql, sumIf(part, bitTest(reached, 2)) AS reached_sal, sumIf(part, bitTest(reached, 3)) AS reached_sql, sumIf(part, bitTest(reached, 4)) AS reached_opportunity, sumIf(part, bitTest(reached, 5)) AS won, sumIf(part, bitTest(reached, 6)) AS lost,
-    won / leads AS won_share
+    won / leads AS won_share,
+    sumIf(part, stage IN ('won', 'lost', 'disqualified')) / leads AS maturity_share
 FROM standing
 GROUP BY source
 HAVING leads > 0
@@ -234,31 +237,31 @@ COMMENT 'One row for each hand-raise that started a first_response clock, and ho
 -- A view of its own: what is computed once, and named several times, is analysed anew for each, but a view is not.
 CREATE OR REPLACE VIEW response_marks
 AS SELECT
-    groupArray((source, total, answered)) AS sources,
+    groupArray((source, total, answered, waiting)) AS sources,
     groupArrayArray(arrayMap(mark -> (source, mark.1, mark.2, mark.3), marks)) AS wanted,
     groupUniqArrayArray(marks.2) AS buckets,
     groupUniqArrayArray(arrayMap(bucket -> cityHash64(source, bucket), marks.2)) AS keys
 FROM
 (
-    SELECT source, total, answered, arrayMap(
+    SELECT source, total, answered, waiting, arrayMap(
         (rank, place) -> (rank.1, pairs[place].1, rank.2 - if(place > 1, upto[place - 1], 0)), ranks, arrayMap(rank -> arrayFirstIndex(sofar -> sofar > rank.2, upto), ranks)
     ) AS marks
     FROM
     (
-        SELECT source, total, answered, pairs, arrayCumSum(pairs.2) AS upto, arrayConcat(
+        SELECT source, total, answered, waiting, pairs, arrayCumSum(pairs.2) AS upto, arrayConcat(
             if(answered = 0, [], [('p50', toInt64(0.5 * answered)), ('p90', toInt64(0.9 * answered)), ('min', 0), ('max', answered - 1)]),
             if(timed = 0, [], [('open p50', answered + toInt64(0.5 * timed)), ('open p90', answered + toInt64(0.9 * timed))])
         ) AS ranks
         FROM
         (
-            SELECT source, sumIf(n, took_bucket < 1000000) AS total, sumIf(n, took_bucket BETWEEN 0 AND 999999) AS answered, sumIf(n, took_bucket >= 1000000) AS timed,
+            SELECT source, sumIf(n, took_bucket < 1000000) AS total, sumIf(n, took_bucket BETWEEN 0 AND 999999) AS answered, sumIf(n, took_bucket = -2) AS waiting, sumIf(n, took_bucket >= 1000000) AS timed,
                 arraySort(groupArrayIf((took_bucket, n), took_bucket >= 0)) AS pairs
             FROM (SELECT source, took_bucket, sum(sign) AS n FROM counted_responses GROUP BY source, took_bucket HAVING n > 0)
             GROUP BY source
         )
     )
 )
-COMMENT 'Of each source: how many hand-raises there are and how many were answered; of each quantile that is asked for, the bucket that it lies in and its place there; all those buckets; and keys of source and bucket';
+COMMENT 'Of each source: how many hand-raises there are, how many were answered and how many wait; of each quantile that is asked for, the bucket that it lies in and its place there; all those buckets; and keys of source and bucket';
 
 CREATE OR REPLACE VIEW kpi_response_time
 (
@@ -266,7 +269,8 @@ CREATE OR REPLACE VIEW kpi_response_time
     raised UInt64 COMMENT 'Hand-raises that started a clock',
     responded UInt64 COMMENT 'Those with response evidence before the clock ended',
     responded_share Float64 COMMENT 'responded / raised',
-    p50_hours Nullable(Float64) COMMENT 'Wall time from hand-raise to response; nearest rank: sorted[floor(p * n)]',
+    maturity_share Float64 COMMENT 'Share of those raised that wait no more: answered, or the clock ended without',
+    p50_hours Nullable(Float64) COMMENT 'Wall time from hand-raise to response; sorted[floor(p * n)]',
     p90_hours Nullable(Float64) COMMENT 'Likewise',
     min_hours Nullable(Float64) COMMENT 'Fastest',
     max_hours Nullable(Float64) COMMENT 'Slowest',
@@ -279,6 +283,7 @@ SELECT
     toUInt64(sum(total)) AS raised,
     toUInt64(sum(answered)) AS responded,
     responded / raised AS responded_share,
+    1 - sum(waiting) / raised AS maturity_share,
     anyOrNullIf(ms, name = 'p50') / 3600000 AS p50_hours,
     anyOrNullIf(ms, name = 'p90') / 3600000 AS p90_hours,
     anyOrNullIf(ms, name = 'min') / 3600000 AS min_hours,
@@ -287,10 +292,10 @@ SELECT
     anyOrNullIf(ms, name = 'open p90') / 3600000 AS open_p90_hours
 FROM
 (
-    SELECT one.1 AS source, one.2 AS total, one.3 AS answered, '' AS name, toInt64(0) AS ms
+    SELECT one.1 AS source, one.2 AS total, one.3 AS answered, one.4 AS waiting, '' AS name, toInt64(0) AS ms
     FROM (SELECT arrayJoin(told.1) AS one)
     UNION ALL
-    SELECT inside.source, 0, 0, mark.2, bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.4, signed, arrayCumSum(x -> bitAnd(x, 3) - 1, signed)), 2)
+    SELECT inside.source, 0, 0, 0, mark.2, bitShiftRight(arrayFirst((x, sofar) -> sofar > mark.4, signed, arrayCumSum(x -> bitAnd(x, 3) - 1, signed)), 2)
     FROM
     (
         SELECT source, took_bucket, arraySort(groupArray(bitShiftLeft(assumeNotNull(took_ms), 2) + sign + 1)) AS signed
@@ -302,7 +307,7 @@ FROM
     INNER JOIN (SELECT arrayJoin(told.2) AS mark) AS marks ON marks.mark.1 = inside.source AND marks.mark.3 = inside.took_bucket
 )
 GROUP BY source
-COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share. The source is the one the lead had then.';
+COMMENT 'Lead response time, hours.|How long does somebody wait who raised a hand?|By source, of hand-raises that started a first_response clock: from the hand-raise to the first response evidence, in wall time and in open time of the calendar.|Who got no answer yet, or none at all, has no time: look at responded_share and maturity_share. A hand raised while a first_response clock runs already starts none, and has no row of its own. The source is the one the lead had then.';
 
 CREATE OR REPLACE VIEW verdicts_since
 AS SELECT policy, source, verdict, lane, deadline, -toInt64(sign) AS sign FROM counted_clocks WHERE lead_id IN (SELECT lead_id FROM changed)
@@ -340,21 +345,22 @@ SELECT
 FROM
 (
     SELECT policy, source, verdict, part, if(mapContains(clocks, lane), part, 0) AS due_part
-    FROM (SELECT policy, source, verdict, lane, sum(sign) AS part FROM counted_clocks GROUP BY policy, source, verdict, lane)
+    FROM (SELECT policy, source, verdict, lane, sum(sign) AS part FROM counted_clocks WHERE policy != 'erasure' GROUP BY policy, source, verdict, lane)
     UNION ALL
     -- Less those whose deadline the clock of their lane has not reached: none but the newest, and the index finds them.
     SELECT policy, source, verdict, 0 AS part, -sumIf(sign, mapContains(clocks, lane) AND deadline > clocks[lane]) AS due_part
     FROM counted_clocks
-    WHERE verdict IN ('met', 'late_met', 'breached_open', 'breached_ended') AND deadline_day >= toDate(arrayMin(mapValues(clocks)))
+    WHERE verdict IN ('met', 'late_met', 'breached_open', 'breached_ended') AND deadline_day >= toDate(arrayMin(mapValues(clocks))) AND policy != 'erasure'
     GROUP BY policy, source, verdict
     UNION ALL
     SELECT policy, source, verdict, sum(sign) AS part, sumIf(sign, mapContains(clocks, lane) AND deadline <= clocks[lane]) AS due_part
     FROM verdicts_since
+    WHERE policy != 'erasure'
     GROUP BY policy, source, verdict
 )
 GROUP BY policy, source
 HAVING started > 0
-COMMENT 'SLA compliance, shares.|Do we keep what we promised each other?|By policy and source, of clocks that are due: gross = met / (met + late_met + breached_open + breached_ended); net counts late_met as well.|Cancelled and transferred clocks are in neither. The source is the one the lead had when the clock started.';
+COMMENT 'SLA compliance, shares.|Do we keep what we promised each other?|By policy and source, of clocks that are due: gross = met / (met + late_met + breached_open + breached_ended); net counts late_met as well.|Cancelled and transferred clocks are in neither. Not here: erasure, for who was erased in time is left out and only misses would remain; see baton erase --status. The source is the one the lead had when the clock started.';
 
 CREATE OR REPLACE VIEW kpi_open_clocks
 (
@@ -525,7 +531,7 @@ CREATE OR REPLACE VIEW kpi_routing
     assigned_share Float64 COMMENT 'assigned / raised',
     routing_p50_hours Nullable(Float64) COMMENT 'From the first hand-raise to the first assignment to a person',
     routing_p90_hours Nullable(Float64) COMMENT 'Likewise',
-    answered UInt64 COMMENT 'Cycles with response evidence at or after the first assignment',
+    answered UInt64 COMMENT 'Of those assigned: with the first response evidence at or after it',
     rep_p50_hours Nullable(Float64) COMMENT 'From the first assignment to the first response evidence',
     rep_p90_hours Nullable(Float64) COMMENT 'Likewise'
 )
@@ -553,7 +559,7 @@ INNER JOIN (
 ) AS reps ON reps.team = told.team
 LEFT JOIN routing_ranks AS routing ON routing.team = told.team
 LEFT JOIN rep_ranks AS rep ON rep.team = told.team
-COMMENT 'Routing delay and response of the rep, hours of wall time.|Where does a raised hand wait: in routing, or with the rep?|By team, of cycles with a hand-raise: first assignment to a person minus first hand-raise; first response evidence minus first assignment.|What happened before the hand-raise or the assignment has no delay and is left out of the quantiles.';
+COMMENT 'Routing delay and response of the rep, hours of wall time.|Where does a raised hand wait: in routing, or with the rep?|By team, of cycles with a hand-raise: first assignment to a person minus first hand-raise; first response evidence minus first assignment.|First things of a cycle, where they come in that order: a hand raised to somebody who owns the lead already waits in no routing, and a hand raised after the recycle that ended a cycle is that cycle''s; kpi_response_time has them all.';
 
 CREATE OR REPLACE VIEW kpi_sla_missed
 AS SELECT
@@ -564,10 +570,10 @@ AS SELECT
     sumIf(sign, verdict = 'breached_ended') AS breached_ended,
     sumIf(sign, verdict = 'breached_open') AS breached_open
 FROM all_clocks
-WHERE breached_at >= {since:DateTime64(3, 'UTC')} AND breached_at < {until:DateTime64(3, 'UTC')}
+WHERE breached_at >= {since:DateTime64(3, 'UTC')} AND breached_at < {until:DateTime64(3, 'UTC')} AND policy != 'erasure'
 GROUP BY policy, team
 HAVING missed > 0
-COMMENT 'Deadlines missed in a period, count of clocks (since, until).|Which promises were broken last month, and what became of them?|By policy and team, of clocks with breached_at in [since, until): all, and by how they stand now.|A breach taken back by late evidence is none.';
+COMMENT 'Deadlines missed in a period, count of clocks (since, until).|Which promises were broken last month, and what became of them?|By policy and team, of clocks with breached_at in [since, until): all, and by how they stand now.|A breach taken back by late evidence is none. Without erasure, as in kpi_sla_compliance.';
 
 CREATE OR REPLACE VIEW kpi_ignored
 AS SELECT
@@ -583,12 +589,12 @@ FROM
         source,
         sign,
         mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AS is_mature,
-        ifNull(touched_ms < toInt64({days:UInt32}) * 86400000, false) AS is_touched
+        ifNull(touched_ms <= toInt64({days:UInt32}) * 86400000, false) AS is_touched
     FROM counted_mqls
 )
 GROUP BY source
 HAVING mqls > 0
-COMMENT 'Share of MQLs that nobody touched within N days (days).|Which leads that marketing hands over does nobody look at?|By source, of entries of mql: ignored = without a human touch in [mql, mql + days); rate = ignored / those at least days old.|Any human touch counts, whatever its direction and origin.';
+COMMENT 'Share of MQLs that nobody touched within N days (days).|Which leads that marketing hands over does nobody look at?|By source, of entries of mql: ignored = without a human touch within days after it; rate = ignored / those at least days old.|Any human touch counts, whatever its direction and origin.';
 
 CREATE OR REPLACE VIEW kpi_disposition
 AS SELECT
@@ -606,17 +612,17 @@ FROM
     -- By totals of whole days; those of the day in which they come of age row by row.
     SELECT source, team, sum(part) AS mql_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32}))) AS mature_part,
         sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND is_accepted) AS accepted_part, 0 AS rejected_part
-    FROM (SELECT toDate(mql_at) AS day, source, team, bitTest(entered, 2) AS is_accepted, sum(sign) AS part FROM counted_journeys GROUP BY day, source, team, is_accepted)
+    FROM (SELECT toDate(mql_at) AS day, source, team, sal_after_mql >= 0 AS is_accepted, sum(sign) AS part FROM counted_journeys GROUP BY day, source, team, is_accepted)
     WHERE day IS NOT NULL
     GROUP BY source, team
     UNION ALL
-    SELECT source, team, 0 AS mql_part, sum(sign) AS mature_part, sumIf(sign, bitTest(entered, 2)) AS accepted_part, 0 AS rejected_part
+    SELECT source, team, 0 AS mql_part, sum(sign) AS mature_part, sumIf(sign, sal_after_mql >= 0) AS accepted_part, 0 AS rejected_part
     FROM counted_journeys
     WHERE mql_at BETWEEN toStartOfDay((SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AND (SELECT at FROM as_of) - toIntervalDay({days:UInt32})
     GROUP BY source, team
     UNION ALL
     SELECT source, team, sum(sign) AS mql_part, sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32})) AS mature_part,
-        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AND sal_at IS NOT NULL) AS accepted_part, 0 AS rejected_part
+        sumIf(sign, mql_at <= (SELECT at FROM as_of) - toIntervalDay({days:UInt32}) AND sal_after_mql >= 0) AS accepted_part, 0 AS rejected_part
     FROM journeys_since
     WHERE mql_at IS NOT NULL
     GROUP BY source, team
@@ -628,7 +634,7 @@ FROM
 )
 GROUP BY source, team
 HAVING mqls > 0
-COMMENT 'Disposition coverage and acceptance of MQLs, shares (days).|Does sales say yes or no to what marketing hands over, and how often yes?|By source and team, of cycles whose mql is at least days old: coverage = (sal + rejected) / mature; acceptance = sal / (sal + rejected).|An implied sal counts as accepted. Rejected and accepted in one cycle counts as accepted.';
+COMMENT 'Disposition coverage and acceptance of MQLs, shares (days).|Does sales say yes or no to what marketing hands over, and how often yes?|By source and team, of cycles whose mql is at least days old: coverage = (sal after it + rejected) / mature; acceptance = sal / (sal + rejected).|An implied sal counts as accepted. Rejected and accepted in one cycle counts as accepted.';
 
 CREATE OR REPLACE VIEW kpi_rejections
 (
@@ -664,6 +670,9 @@ SELECT 'inquiry' AS from_stage, 'won' AS to_stage, toStartOfMonth(inquiry_at) AS
 FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
 SELECT 'mql' AS from_stage, 'sal' AS to_stage, toStartOfMonth(mql_at) AS month, source, sal_after_mql AS days_after, sum(sign) AS part
+FROM counted_journeys GROUP BY month, source, days_after
+UNION ALL
+SELECT 'mql' AS from_stage, 'opportunity' AS to_stage, toStartOfMonth(mql_at) AS month, source, opportunity_after_mql AS days_after, sum(sign) AS part
 FROM counted_journeys GROUP BY month, source, days_after
 UNION ALL
 SELECT 'mql' AS from_stage, 'won' AS to_stage, toStartOfMonth(mql_at) AS month, source, won_after_mql AS days_after, sum(sign) AS part
@@ -704,7 +713,7 @@ FROM
         SELECT 'inquiry' AS from_stage, source, inquiry_at AS at, [('mql', mql_after_inquiry), ('won', won_after_inquiry)] AS steps, sign
         FROM counted_journeys WHERE inquiry_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
-        SELECT 'mql' AS from_stage, source, mql_at AS at, [('sal', sal_after_mql), ('won', won_after_mql)] AS steps, sign
+        SELECT 'mql' AS from_stage, source, mql_at AS at, [('sal', sal_after_mql), ('opportunity', opportunity_after_mql), ('won', won_after_mql)] AS steps, sign
         FROM counted_journeys WHERE mql_at BETWEEN toDateTime64(toStartOfMonth((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})), 3, 'UTC') AND (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
         UNION ALL
         SELECT 'sal' AS from_stage, source, sal_at AS at, [('sql', sql_after_sal)] AS steps, sign
@@ -723,7 +732,7 @@ FROM
         sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AS mature,
         sumIf(sign, step.3 <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND step.4 >= 0 AND step.4 <= toInt64({window_days:UInt32})) AS converted
     FROM journeys_since
-    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
+    ARRAY JOIN [('inquiry', 'mql', inquiry_at, mql_after_inquiry), ('inquiry', 'won', inquiry_at, won_after_inquiry), ('mql', 'sal', mql_at, sal_after_mql), ('mql', 'opportunity', mql_at, opportunity_after_mql), ('mql', 'won', mql_at, won_after_mql), ('sal', 'sql', sal_at, sql_after_sal), ('sql', 'opportunity', sql_at, opportunity_after_sql), ('opportunity', 'won', opportunity_at, won_after_opportunity)] AS step
     WHERE step.3 IS NOT NULL
     GROUP BY cohort, source, from_stage, to_stage
 ) AS parts
@@ -917,8 +926,8 @@ AS SELECT
     told.lead_stage AS stage,
     told.lead_team AS team,
     told.leads AS leads,
-    (toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p50_ms)) / 86400000 AS p50_days,
-    (toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p90_ms)) / 86400000 AS p90_days
+    greatest(toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p50_ms), 0) / 86400000 AS p50_days,
+    greatest(toUnixTimestamp64Milli(assumeNotNull((SELECT at FROM as_of))) + assumeNotNull(ranks.p90_ms), 0) / 86400000 AS p90_days
 FROM
 (
     SELECT lead_stage, lead_team, sum(sign) AS leads
@@ -1016,10 +1025,13 @@ FROM
         SELECT toStartOfFifteenMinutes(mql_at) AS at, sum(sign) AS part FROM counted_journeys GROUP BY at
         UNION ALL
         SELECT mql_at AS at, sign AS part FROM journeys_since
+        UNION ALL
+        -- A month without any is one, too, up to the running one.
+        SELECT as_of.at, 0 FROM as_of
     )
     WHERE at IS NOT NULL
     GROUP BY month
-    HAVING qualified > 0
+    HAVING qualified > 0 OR month = toStartOfMonth((SELECT at FROM as_of))
     ORDER BY month WITH FILL STEP toIntervalMonth(1)
 )
 COMMENT 'Lead velocity rate, growth of qualified leads from month to month.|Does the pipeline of tomorrow grow?|By UTC month: entries of mql / those of the month before - 1.|The running month is not over: look at is_over.';
@@ -1056,6 +1068,8 @@ AS SELECT
     countIf(recent AND status = 'lost') AS lost,
     won / nullIf(won + lost, 0) AS win_rate,
     avgOrNullIf(amount, recent AND status = 'won') AS mean_won_amount,
+    quantileExactOrNullIf(0.5)(amount, recent AND status = 'won') AS p50_won_amount,
+    quantileExactOrNullIf(0.9)(amount, recent AND status = 'won') AS p90_won_amount,
     quantileExactOrNullIf(0.5)(took, recent AND status = 'won') / 86400000 AS cycle_days,
     open * win_rate * mean_won_amount / nullIf(cycle_days, 0) AS amount_per_day
 FROM
@@ -1209,29 +1223,29 @@ FROM
     -- By totals of whole days; those of the day in which the window ends row by row.
     SELECT reason, sum(part) AS entered_part, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}))) AS mature_part,
         sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS requalified_part, 0 AS won_part
-    FROM (SELECT stage, toDate(entered_at) AS day, reason, requalified_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' GROUP BY stage, day, reason, days_after)
+    FROM (SELECT stage, toDate(entered_at) AS day, reason, requalified_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' AND days_after >= -1 GROUP BY stage, day, reason, days_after)
     GROUP BY reason
     UNION ALL
     SELECT reason, 0, 0, 0, sumIf(part, day < toDate((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND days_after >= 0 AND days_after <= toInt64({window_days:UInt32})) AS won_part
-    FROM (SELECT stage, toDate(entered_at) AS day, reason, won_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' GROUP BY stage, day, reason, days_after)
+    FROM (SELECT stage, toDate(entered_at) AS day, reason, won_after AS days_after, sum(sign) AS part FROM counted_stays WHERE stage = 'recycled' AND days_after >= -1 GROUP BY stage, day, reason, days_after)
     GROUP BY reason
     UNION ALL
     SELECT reason, 0, sum(sign) AS mature_part,
         sumIf(sign, requalified_after >= 0 AND requalified_after <= toInt64({window_days:UInt32})) AS requalified_part,
         sumIf(sign, won_after >= 0 AND won_after <= toInt64({window_days:UInt32})) AS won_part
     FROM counted_stays
-    WHERE stage = 'recycled' AND entered_at >= toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
+    WHERE stage = 'recycled' AND requalified_after >= -1 AND entered_at >= toStartOfDay((SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})) AND entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32})
     GROUP BY reason
     UNION ALL
     SELECT reason, sum(sign) AS entered_part, sumIf(sign, is_mature) AS mature_part,
         sumIf(sign, is_mature AND requalified_after >= 0 AND requalified_after <= toInt64({window_days:UInt32})) AS requalified_part,
         sumIf(sign, is_mature AND won_after >= 0 AND won_after <= toInt64({window_days:UInt32})) AS won_part
-    FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM stays_since WHERE stage = 'recycled')
+    FROM (SELECT *, entered_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AS is_mature FROM stays_since WHERE stage = 'recycled' AND requalified_after >= -1)
     GROUP BY reason
 )
 GROUP BY reason
 HAVING recycled > 0
-COMMENT 'What comes of recycled leads, count and share (window_days).|Is it worth while to come back to them?|By reason, of entries of recycled: qualified anew, and won, within window_days; of those for whom the window is over.|A lead recycled twice stands twice.';
+COMMENT 'What comes of recycled leads, count and share (window_days).|Is it worth while to come back to them?|By reason, of first entries of recycled in a cycle: an mql or an opportunity again, and won, within window_days; of those for whom the window is over.|A lead recycled in two cycles stands twice.';
 
 CREATE OR REPLACE VIEW kpi_collateral_lift
 AS SELECT
@@ -1262,7 +1276,7 @@ CROSS JOIN
 WHERE mql_at <= (SELECT at FROM as_of) - toIntervalDay({window_days:UInt32}) AND shown_at <= mql_at + toIntervalDay({window_days:UInt32})
 GROUP BY collateral_id, whole
 HAVING shown > 0
-COMMENT 'Lift of a piece of collateral, ratio - 1 (window_days).|Do leads who saw it become opportunities more often?|By collateral, of MQLs for whom window_days are over: share of those with an opportunity in the window, among those it was shown to before that / among all others, - 1.|No proof of cause: who is shown more is often closer already, and whoever converts at once had less time to be shown anything.';
+COMMENT 'Lift of a piece of collateral, ratio - 1 (window_days).|Do leads who saw it become opportunities more often?|By collateral, of MQLs for whom window_days are over: share of those with an opportunity in the window, among those it was shown to before that / among all others, - 1. What bounced was not shown.|No proof of cause: who is shown more is often closer already, and whoever converts at once had less time to be shown anything.';
 
 CREATE OR REPLACE VIEW kpi_manual_events
 (
@@ -1329,8 +1343,8 @@ FROM
     SELECT
         *,
         length(path) AS n,
-        -- Who captured and who opened: the last touch at or before it, else the first.
-        greatest(arrayCount(at -> at <= ifNull(captured_at, closed_at), path.1), 1) AS creation,
+        -- The touches of the capture and the opening: the last one at or before it, else the first. 0: a lead that was never captured has none.
+        if(captured_at IS NULL, 0, greatest(arrayCount(at -> at <= assumeNotNull(captured_at), path.1), 1)) AS creation,
         greatest(arrayCount(at -> at <= opened_at, path.1), 1) AS opening,
         arrayMap((i, at) -> multiIf(
             {model:String} = 'first', toFloat64(i = 1),
@@ -1359,7 +1373,7 @@ FROM
                 t -> t.1 <= closed_at AND t.1 >= closed_at - toIntervalMonth({lookback_months:UInt32}),
                 arrayDistinct(arrayFlatten(groupArray(reached.ats)))
             )) AS known,
-            if(empty(known), [(closed_at, '', '', '(none)', '(none)')], known) AS path
+            if(empty(known), [(closed_at, '', '', '(none)', '(none)', '')], known) AS path
         FROM
         (
             SELECT
@@ -1375,7 +1389,7 @@ FROM
         ) AS won
         LEFT JOIN
         (
-            SELECT lead_id, groupArray((at, toString(source_system), event_id, toString(channel), if(campaign = '', '(none)', campaign))) AS ats
+            SELECT lead_id, groupArray((at, toString(source_system), event_id, toString(channel), if(campaign = '', '(none)', campaign), touches.lead_id)) AS ats
             FROM touches
             WHERE outcome != 'bounced' AND lead_id IN
             (
@@ -1412,7 +1426,7 @@ AS SELECT
     sum(ifNull(told.amount, 0) * toFloat64(told.weight)) AS amount
 FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = {since:DateTime64(3, 'UTC')}, until = {until:DateTime64(3, 'UTC')}) AS told
 GROUP BY campaign, channel, currency
-COMMENT 'Amount won, shared out to the touches before it, in units of a currency (model, half_life_days, lookback_months, since, until).|Which campaigns and channels bring in what we win?|By campaign, channel and currency, of opportunities won in [since, until): touches of the primary lead and of those in contact roles, up to winning and lookback_months back, bounced ones left out. first, last: all to that one. linear: alike. u: 40 first, 40 the touch of the capture, 20 the rest. w: 30 first, 30 capture, 30 opening, 10 the rest. time_decay: half for every half_life_days before winning.|The weights of an opportunity sum to exactly 1; without touches (none) has them all. Without a rest its part goes to the others in proportion. Customary: half_life_days 90, lookback_months 27.';
+COMMENT 'Amount won, shared out to the touches before it, in units of a currency (model, half_life_days, lookback_months, since, until).|Which campaigns and channels bring in what we win?|By campaign, channel and currency, of opportunities won in [since, until): touches of the primary lead and of those in contact roles, up to winning and lookback_months back, bounced ones left out. first, last: all to that one. linear: alike. u: 40 first, 40 the touch of the capture, 20 the rest. w: 30 first, 30 capture, 30 opening, 10 the rest. time_decay: half for every half_life_days before winning.|The weights of an opportunity sum to exactly 1; without touches (none) has them all. Without a rest, or without a capture, that part goes to the others in proportion. Customary: half_life_days 90, lookback_months 27.';
 
 CREATE OR REPLACE VIEW kpi_campaign_return
 AS SELECT
@@ -1420,7 +1434,7 @@ AS SELECT
     currency,
     spent.cost AS cost,
     attributed.amount AS amount,
-    if(cost = 0, NULL, (amount - cost) / cost) AS roi
+    if(cost = 0 OR count() OVER (PARTITION BY campaign) > 1, NULL, (amount - cost) / cost) AS roi
 FROM (SELECT campaign, campaign_costs.currency AS currency, sum(campaign_costs.amount) AS cost FROM campaign_costs GROUP BY campaign, currency) AS spent
 FULL OUTER JOIN
 (
@@ -1428,7 +1442,7 @@ FULL OUTER JOIN
     FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = '1970-01-01 00:00:00', until = '2299-01-01 00:00:00') AS told
     GROUP BY campaign, currency
 ) AS attributed USING (campaign, currency)
-COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost.';
+COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost, and where there is no rate between currencies of its costs and deals: each has a row then.';
 
 CREATE OR REPLACE VIEW kpi_touch_stage
 AS SELECT

@@ -1,0 +1,111 @@
+"""What the archive holds is enough to tell every story again: exported and replayed, it comes to the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.config import Settings
+from streams.importers.jsonl import JsonLines
+from streams.store.client import Client
+from tests.kpis.data import generated
+from tests.kpis.fill import fill
+from tests.oracle.records import Record
+from tests.oracle.walk import tell
+from tests.replay.support import agreement, replay
+from tests.replay.test_commands import LINES, verdicts
+from tests.store.fixtures import client, embedded_store_url, store
+
+__all__ = ["client", "embedded_store_url", "store"]
+
+WITHDRAWN = [
+    {"type": "TouchRecorded", "event_id": "4", "lead_id": "b", "occurred_at": "2026-01-05T09:50:00Z",
+     "source_system": "crm", "channel": "call", "direction": "outbound", "origin": "sales", "actor": "human",
+     "outcome": "connected"},
+    {"type": "FactWithdrawn", "event_id": "5", "lead_id": "b", "occurred_at": "2026-01-05T11:00:00Z",
+     "source_system": "crm", "withdrawn_event_id": "4", "topic": "touches"},
+]  # fmt: skip
+
+
+def export(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams", "export", *map(str, arguments)], capture_output=True, timeout=60, check=False
+    )
+
+
+def _kept(name: str, event: Any) -> str:
+    """An event as the archive has it."""
+    kept = {**event, **({"reason_text": "(text)"} if event.get("reason_text") else {})}
+    return name + json.dumps({key: value for key, value in kept.items() if key != "person"}, sort_keys=True)
+
+
+def test_all_that_came_and_every_story_again(store: Settings, client: Client, tmp_path: Path) -> None:
+    """Copies, conflicts, late facts, withdrawals, merges, erasures, test traffic."""
+    world = generated(60)
+    fill(client, world)
+    done = export("--store", store.store_url, "--database", store.store_database)
+    assert (done.returncode, done.stderr.decode()) == (0, f"{len(world.records):,} events\n")
+    path = tmp_path / "archive.jsonl"
+    path.write_bytes(done.stdout)
+    told = [Record(one.name, one.event, one.received_at or 0) for one in JsonLines(path).events()]
+    assert Counter((_kept(one.name, one.event), one.received_at) for one in told) == Counter(
+        (_kept(one.name, one.event), one.received_at) for one in world.records
+    )
+    again, before = (tell(records, [world.agreement], now=world.now) for records in (told, world.records))
+    assert again == before
+    assert len(before) > 60
+
+
+def test_replayed_it_comes_to_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (*LINES, *WITHDRAWN)))
+    terms = agreement(tmp_path, "1 h")
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    first = replay(tmp_path / "first", path, "--agreement", terms, "--store", tmp_path / "store").summary
+    assert verdicts(first) == {"met": 1, "breached_open": 1}
+    done = export("--store", tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    exported = tmp_path / "archive.jsonl"
+    exported.write_bytes(done.stdout)
+    second = replay(tmp_path / "second", exported, "--agreement", terms).summary
+    for summary in (first, second):
+        del summary["seconds"], summary["events_per_second"]
+    assert second == first
+
+
+@pytest.mark.parametrize(("since", "until", "ids"), [("09:30", "09:45", ["2"]), ("09:45", "12:00", ["3"])])
+def test_a_part_of_it(store: Settings, client: Client, since: str, until: str, ids: list[str]) -> None:
+    """Received in [since, until)."""
+    rows: list[tuple[object, ...]] = [
+        ("a", "crm", str(number), "LeadCaptured", f"2026-01-05 {at}:00", f"2026-01-05 {at}:00", "system", False, [], number,
+         f'{{"type":"LeadCaptured","event_id":"{number}"}}', "eu.leads", 0, "x", 0, number, number, 0)
+        for number, at in ((1, "09:00"), (2, "09:30"), (3, "09:45"))
+    ]  # fmt: skip
+    columns = (
+        "lead_id", "source_system", "event_id", "event_type", "occurred_at", "received_at", "entered_by", "is_test",
+        "person_fields", "body_hash", "body", "topic", "timestamp", "topic_id", "partition", "offset", "version", "deleted",
+    )  # fmt: skip
+    for row in rows:
+        values = ", ".join(repr(value) for value in row).replace("False", "false")
+        client.command(f"INSERT INTO events ({', '.join(columns)}) VALUES ({values})")  # noqa: S608
+    done = export(
+        "--store", store.store_url, "--database", store.store_database,
+        "--since", f"2026-01-05T{since}:00Z", "--until", f"2026-01-05T{until}:00Z",
+    )  # fmt: skip
+    assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ids
+
+
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
+    done = export("--store", tmp_path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().count("\n") == 1
+    assert "no store there" in done.stderr.decode()
+    done = export("--store", tmp_path, "--since", "yesterday")
+    assert "--since: expected an ISO-8601 time" in done.stderr.decode()
