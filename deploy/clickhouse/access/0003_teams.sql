@@ -30,7 +30,7 @@ CREATE ROW POLICY OR REPLACE baton_team ON events USING
     OR lead_id IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team)))
     OR lead_id IN (SELECT survivors.lead_id FROM survivors WHERE survivors.survivor IN (SELECT lead_id FROM leads FINAL WHERE team IS NOT NULL AND team != '' AND has(splitByChar(',', getSettingOrDefault('SQL_baton_teams', '')), assumeNotNull(team))))
     TO baton_views;
--- What is rolled up stands under the lead that counts: a team's are those of its leads. With a policy no totals are read, but rows.
+-- What is rolled up stands under the lead that counts: a team's are those of its leads. For '*' the policies fold away before a query is planned, and totals are read; for some teams, rows.
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_journeys USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_clocks USING 1 TO ALL EXCEPT baton_views;
 CREATE ROW POLICY OR REPLACE baton_everyone ON counted_responses USING 1 TO ALL EXCEPT baton_views;

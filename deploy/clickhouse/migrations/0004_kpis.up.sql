@@ -1150,7 +1150,7 @@ LEFT JOIN
     )
     GROUP BY metric
 ) AS told ON told.metric = goals.metric
-COMMENT 'Joint goals: attainment and pace.|Are we where we wanted to be by now?|By month and metric: first entries of stages per cycle, opportunities opened and won, or amount won, in the month of the default calendar''s zone; pace = attainment / (business days over / business days).|NULL pace before the first business day is over. Amounts without a rate into the base currency are left out.';
+COMMENT 'Joint goals: attainment and pace.|Are we where we wanted to be by now?|By month and metric: first entries of stages per cycle, opportunities opened and won, or amount won, in the month of the default calendar''s zone; pace = attainment / (business days over / business days).|NULL pace before the first business day is over. Amounts without a rate into the base currency are left out. Who sees some teams sees their part of the whole target.';
 
 CREATE OR REPLACE VIEW kpi_source_coverage
 (
@@ -1207,7 +1207,7 @@ FULL OUTER JOIN
     GROUP BY campaign
     HAVING sum(part) > 0
 ) AS reached USING (campaign)
-COMMENT 'Cost of a campaign per lead that reached a stage, in units of a currency.|What does an MQL of this campaign cost us?|By campaign and currency of the cost: cost told / first entries per cycle of leads first captured by the campaign.|Costs without a rate into the base currency make a row of their own, with the same leads.';
+COMMENT 'Cost of a campaign per lead that reached a stage, in units of a currency.|What does an MQL of this campaign cost us?|By campaign and currency of the cost: cost told / first entries per cycle of leads first captured by the campaign.|Costs without a rate into the base currency make a row of their own, with the same leads. Young leads have not cost less: they had less time. Who sees some teams sees their leads against the whole cost.';
 
 CREATE OR REPLACE VIEW kpi_recycle_yield
 AS SELECT
@@ -1442,7 +1442,7 @@ FULL OUTER JOIN
     FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = '1970-01-01 00:00:00', until = '2299-01-01 00:00:00') AS told
     GROUP BY campaign, currency
 ) AS attributed USING (campaign, currency)
-COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost, and where there is no rate between currencies of its costs and deals: each has a row then.';
+COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost, and where there is no rate between currencies of its costs and deals: each has a row then. Who sees some teams sees their deals against the whole cost.';
 
 CREATE OR REPLACE VIEW kpi_touch_stage
 AS SELECT
