@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.catalog import CATALOG
 from schemas.wire import Decoder, Encoder, UnknownSchema, WireError, schema_id, schema_ids
+from schemas.writers import judge
 from tests.contracts.records import TOUCH, records, touch
 
 _IDS = {name: number for number, name in enumerate(CATALOG, start=100_000)}
@@ -249,3 +250,17 @@ def test_another_type_is_an_unknown_record(schema: Any) -> None:
     decoder = Decoder()
     decoder.learn(_TOUCH_ID, json.dumps(schema))
     assert _refusal(_ENCODER.encode("TouchRecorded", touch()), decoder).reason == "unknown_record"
+
+
+def test_a_schema_that_is_learnt_anew_is_known_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be at decoding by it."""
+    decoder, value = _decoder(), _ENCODER.encode("TouchRecorded", touch())
+    meanwhile: list[tuple[str, dict[str, Any]]] = []
+
+    def judging(schema_id: int, text: str | None) -> Any:
+        meanwhile.append(decoder.decode(value))
+        return judge(schema_id, text)
+
+    monkeypatch.setattr("schemas.wire.judge", judging)
+    assert decoder.learn(_TOUCH_ID, CATALOG["TouchRecorded"].text) is None
+    assert meanwhile == [("TouchRecorded", touch())]
