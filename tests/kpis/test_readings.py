@@ -71,6 +71,10 @@ def _leads() -> list[Lead]:
             2, "OpportunityOpened", opportunity_id="m", source="main", contact_roles=[{"lead_id": "second", "role": "buyer"}]
         ).then(3, "OpportunityWon", opportunity_id="m"),
         Lead("second").then(0, "LeadCaptured").called(1, campaign="x"),
+        Lead("joined").then(0, "LeadCaptured").called(1).then(
+            2, "OpportunityOpened", opportunity_id="j", source="joined", contact_roles=[{"lead_id": "part", "role": "buyer"}]
+        ).then(4, "OpportunityWon", opportunity_id="j"),
+        Lead("part").then(0, "LeadCaptured").called(1.5).then(3, "LeadMerged", into="joined"),
         Lead("gone").then(0, "LeadCaptured").then(1, "LeadErasureRequested").then(2, "LeadErased"),
         Lead("waiting").then(0, "LeadCaptured").then(1, "LeadErasureRequested"),
         Lead("mailed").then(0, "LeadCaptured").then(1, "LeadQualified").then(
@@ -141,11 +145,11 @@ def test_a_deal_is_what_its_own_events_say(company: Client) -> None:
 
 
 def test_deals_without_an_amount_count_with_the_base_currency(company: Client) -> None:
-    """Won are `sold` and `main`, within 30 days of now nothing: of all time there is no window to ask for but a large one."""
+    """Won are `sold`, `main` and `joined`, of which the first alone has an amount."""
     call = calls()["kpi_pipeline_velocity"].replace("30", "1000")
     columns = "currency, open, won, lost, win_rate, mean_won_amount, p50_won_amount, p90_won_amount"
     found = company.query(f"SELECT {columns} FROM {call}").result_rows  # noqa: S608
-    assert [tuple(row) for row in found] == [("EUR", 2, 2, 1, 2 / 3, 1000.0, 1000.0, 1000.0)]
+    assert [tuple(row) for row in found] == [("EUR", 2, 3, 1, 3 / 4, 1000.0, 1000.0, 1000.0)]
 
 
 def test_a_lead_that_was_never_captured_has_no_touch_of_the_capture(company: Client) -> None:
@@ -161,6 +165,14 @@ def test_touches_of_two_leads_are_two_whatever_their_ids(company: Client) -> Non
     found = company.query(
         "SELECT count(), sum(weight) FROM attribution(model = 'linear', half_life_days = 90, lookback_months = 27)"
         " WHERE lead_id = 'main'"
+    ).result_rows
+    assert [tuple(map(int, row)) for row in found] == [(2, 1)]
+
+
+def test_two_that_are_one_lead_by_now_are_read_once(company: Client) -> None:
+    found = company.query(
+        "SELECT count(), sum(weight) FROM attribution(model = 'linear', half_life_days = 90, lookback_months = 27)"
+        " WHERE lead_id = 'joined'"
     ).result_rows
     assert [tuple(map(int, row)) for row in found] == [(2, 1)]
 

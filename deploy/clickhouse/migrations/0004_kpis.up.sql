@@ -1371,13 +1371,13 @@ FROM
             any(won.opened_at) AS opened_at, any(won.amount) AS amount, any(won.currency) AS currency, any(won.captured_at) AS captured_at,
             arraySort(arrayFilter(
                 t -> t.1 <= closed_at AND t.1 >= closed_at - toIntervalMonth({lookback_months:UInt32}),
-                arrayDistinct(arrayFlatten(groupArray(reached.ats)))
+                arrayFlatten(groupArray(reached.ats))
             )) AS known,
-            if(empty(known), [(closed_at, '', '', '(none)', '(none)', '')], known) AS path
+            if(empty(known), [(closed_at, '', '', '(none)', '(none)')], known) AS path
         FROM
         (
             SELECT
-                opportunities.*,
+                opportunities.opportunity_id AS opportunity_id, opportunities.lead_id AS lead_id, closed_at, opened_at, amount, currency, captured_at,
                 if(ifNull(survivors.survivor, '') = '', person, survivors.survivor) AS reader
             FROM
             (
@@ -1386,10 +1386,12 @@ FROM
                 WHERE status = 'won' AND closed_at >= {since:DateTime64(3, 'UTC')} AND closed_at < {until:DateTime64(3, 'UTC')}
             ) AS opportunities
             LEFT JOIN survivors ON survivors.lead_id = opportunities.person
+            -- Two that were named may be one lead by now.
+            LIMIT 1 BY opportunity_id, lead_id, reader
         ) AS won
         LEFT JOIN
         (
-            SELECT lead_id, groupArray((at, toString(source_system), event_id, toString(channel), if(campaign = '', '(none)', campaign), touches.lead_id)) AS ats
+            SELECT lead_id, groupArray((at, toString(source_system), event_id, toString(channel), if(campaign = '', '(none)', campaign))) AS ats
             FROM touches
             WHERE outcome != 'bounced' AND lead_id IN
             (
