@@ -74,7 +74,7 @@ def _leads() -> list[Lead]:
         Lead("joined").then(0, "LeadCaptured").called(1).then(
             2, "OpportunityOpened", opportunity_id="j", source="joined", contact_roles=[{"lead_id": "part", "role": "buyer"}]
         ).then(4, "OpportunityWon", opportunity_id="j"),
-        Lead("part").then(0, "LeadCaptured").called(1.5).then(3, "LeadMerged", into="joined"),
+        Lead("part").then(0, "LeadCaptured").called(1.5, identity="p1").then(3, "LeadMerged", into="joined"),
         Lead("gone").then(0, "LeadCaptured").then(1, "LeadErasureRequested").then(2, "LeadErased"),
         Lead("waiting").then(0, "LeadCaptured").then(1, "LeadErasureRequested"),
         Lead("mailed").then(0, "LeadCaptured").then(1, "LeadQualified").then(
