@@ -43,8 +43,9 @@ INSERT_SETTINGS: Final = {
 """What every insert of ours says: acknowledged means stored, and the token decides what is a repetition."""
 
 
-def connect(settings: Settings, *, database: str | None = None, patience: int = 10) -> Client:
-    """A client with `database` (default: the settings'). `patience`: seconds to connect.
+def connect(settings: Settings, *, database: str | None = None, patience: int = 10, silence: int = 120) -> Client:
+    """A client with `database` (default: the settings'). `patience`: seconds to connect; `silence`: seconds to wait
+    for the next byte of an answer.
 
     Raises UnavailableError where nothing answers, ConfigurationError where the store refuses user or database.
     """
@@ -65,7 +66,7 @@ def connect(settings: Settings, *, database: str | None = None, patience: int = 
             # Over the loopback compression costs more than it saves.
             compress=False if is_loopback(host) else "lz4",
             connect_timeout=patience,
-            send_receive_timeout=120,
+            send_receive_timeout=silence,
             client_name="baton",
             query_retries=0,
             settings=cluster.SETTINGS if settings.store_cluster else None,

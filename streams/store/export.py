@@ -1,7 +1,7 @@
-"""The archive as JSON Lines: what `baton publish` and `baton replay` read once Kafka's own retention is over.
+"""The archive as JSON Lines: what `baton replay` and `baton publish` read once Kafka's own retention is over.
 
-Every event that was archived, copies and refused ones too: what counts is decided anew. Without what the archive never had,
-`person` and free text; neither means anything to the fold. Parameters only.
+Every event that was archived, copies too, but those that were set aside for what they are: what counts is decided anew. Without
+what the archive never had, `person` and free text; neither means anything to the fold. Parameters only.
 """
 
 from __future__ import annotations
@@ -10,48 +10,69 @@ from collections.abc import Iterator
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import HTTPError
 
 from streams.config import Settings
+from streams.errors import UnavailableError
 from streams.store.client import connect, failure, patiently
 from streams.topics import INPUTS
 
 _LINES: Final = """
-SELECT concat('{"received_at":', toString(toUnixTimestamp64Milli(received_at)), withdrawn_on, ',', substring(body, 2))
+SELECT line
 FROM
 (
     SELECT
-        received_at, topic, partition, offset, body,
+        false AS is_end, received_at, topic, partition, offset,
         -- Where a withdrawal stood says which topic's event it takes back; of a name with a prefix the end counts.
         arrayFirst(name -> endsWith(topic, name), {names:Array(String)}) AS name,
-        if(event_type = 'FactWithdrawn', concat(',"topic":"', name, '"'), '') AS withdrawn_on
+        if(event_type = 'FactWithdrawn', concat(',"topic":"', name, '"'), '') AS withdrawn_on,
+        concat('{"received_at":', toString(toUnixTimestamp64Milli(received_at)), withdrawn_on, ',', substring(body, 2)) AS line
     FROM events FINAL
-    WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
-        AND received_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
+    WHERE (topic, partition, offset, timestamp) NOT IN letters_for_good
+    UNION ALL
+    SELECT
+        false, received_at, topic, partition, offset, '', '',
+        concat('{"received_at":', toString(toUnixTimestamp64Milli(received_at)), ',', substring(body, 2))
+    FROM campaign_events FINAL
+    WHERE (topic, partition, offset, timestamp) NOT IN letters_for_good
+    UNION ALL
+    SELECT true, fromUnixTimestamp64Milli({since:Int64}, 'UTC'), '', 0, 0, '', '', ''
 )
-ORDER BY received_at, topic, partition, offset
+WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+    AND received_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
+ORDER BY is_end, received_at, topic, partition, offset
 """
+_END: Final = ""
+"""The last line: an answer without it broke off."""
 _LATEST: Final = 9_000_000_000_000
 """UTC milliseconds, in the year 2255: DateTime64 ends soon after."""
 _SORTED_IN_MEMORY: Final = 1_000_000_000
 """Bytes; what is more is sorted on the store's disk."""
+_SILENCE: Final = 4 * 3600
+"""Seconds: everything is sorted before the first line comes."""
 
 
-def lines(settings: Settings, since: int | None, until: int | None, wait: float = 0) -> Iterator[bytes]:
-    """Pieces of JSON Lines, as they come: events received in [since, until), UTC milliseconds, in the order of receipt.
+def lines(settings: Settings, since: int | None, until: int | None, wait: float = 0) -> Iterator[str]:
+    """Events received in [since, until), UTC milliseconds, in the order of receipt; each a line without its end.
 
-    `wait`: seconds for the store to answer. Raises BatonError.
+    `wait`: seconds for the store to answer. Raises BatonError, also where the answer breaks off.
     """
-    client = patiently(lambda: connect(settings), wait)
+    client = patiently(lambda: connect(settings, silence=_SILENCE), wait)
     bounds = {"since": 0 if since is None else since, "until": _LATEST if until is None else until}
+    line = None
     try:
-        with client.raw_stream(
+        with client.query_row_block_stream(
             _LINES,
             parameters={**bounds, "names": list(INPUTS)},
             settings={"max_bytes_before_external_sort": _SORTED_IN_MEMORY},
-            fmt="TSVRaw",
-        ) as stream:
-            yield from iter(lambda: stream.read(1 << 16), b"")
-    except ClickHouseError as error:
+        ) as blocks:
+            for block in blocks:
+                for (line,) in block:
+                    if line != _END:
+                        yield line
+    except (ClickHouseError, HTTPError) as error:
         raise failure(settings.store_url, error) from None
     finally:
         client.close()
+    if line != _END:
+        raise UnavailableError(f"store {settings.store_url}: the answer broke off")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from pydantic import SecretStr
+from urllib3.exceptions import HTTPError
 
 from streams.config import Settings
 from streams.errors import InputError
@@ -51,7 +52,7 @@ def run(sql: str, settings: Settings, form: str, wait: float = 0) -> Iterator[by
     try:
         with client.raw_stream(sql, fmt=form) as stream:
             yield from iter(lambda: stream.read(1 << 16), b"")
-    except ClickHouseError as error:
+    except (ClickHouseError, HTTPError) as error:
         raise failure(settings.store_url, error) from None
     finally:
         client.close()

@@ -50,17 +50,13 @@ WHERE received_at <= fromUnixTimestamp64Milli({now:Int64}, 'UTC')
     )
 ORDER BY lead_id
 """
-# What was set aside counts for nothing, unless another agreement, or the fold itself, may see it otherwise.
+# What was set aside for what it is counts for nothing; of the rest another agreement, or the fold itself, may see it otherwise.
 _EVENTS: Final = """
 SELECT lead_id, event_type, toUnixTimestamp64Milli(received_at), body_hash, body
 FROM events
 WHERE lead_id IN wanted
     AND received_at <= fromUnixTimestamp64Milli({now:Int64}, 'UTC')
-    AND (topic, partition, offset, timestamp) NOT IN (
-        SELECT origin_topic, origin_partition, origin_offset, origin_timestamp
-        FROM dead_letters
-        WHERE reason NOT IN ('unknown_source', 'unknown_campaign', 'event_id_conflict', 'refused_erased')
-    )
+    AND (topic, partition, offset, timestamp) NOT IN letters_for_good
 ORDER BY lead_id, received_at
 """
 _DEFAULTS: Final = {

@@ -113,7 +113,7 @@ def test_every_table_with_leads_has_its_policies(store: Settings, client: Client
 
 
 def test_views_are_read_by_those_they_are_for(store: Settings, client: Client) -> None:
-    """KPI views by BI, four with persons by their role, all of them as baton_views; the others by nobody."""
+    """KPI views by BI, those with persons by their role, all of them as baton_views; the others by nobody."""
     views = _tables(client, "^View$")
     persons = _granted("SELECT", "baton_bi_person")
     assert persons == {"journeys", "response_times", "opportunities", "touches", "completions"}

@@ -200,6 +200,7 @@ def test_no_answer_of_bi_names_anybody(files: Files) -> None:
     cells = {cell for answer in answers for row in answer["rows"] for cell in json.loads(row) if isinstance(cell, str)}
     assert "(person)" in cells
     assert not cells & named
+    assert not [cell for cell in cells for one in (NAME, EMAIL, STAFF) if one in cell]
     # Whose work needs names has a role for it.
     [answer] = files.ask(
         ["SELECT filled_by FROM completions SETTINGS log_comment = '*'"], _grants("baton_bi_person", files.database)

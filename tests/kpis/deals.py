@@ -255,9 +255,9 @@ def campaign_return(known: Known, model: str, half_life: int, months: int) -> Ro
         amount[campaign, currency] += value
     cost = _costs(known)
     keys = {*amount, *cost}
-    currencies = Counter(campaign for campaign, _ in keys)
+    currencies = Counter(key[0] for key in keys if cost.get(key) or amount.get(key))
     out: Rows = {}
     for key in keys:
         spent, earned = cost.get(key, 0.0), amount.get(key, 0.0)
-        out[key] = (spent, earned, part(earned - spent, spent) if currencies[key[0]] == 1 else None)
+        out[key] = (spent, earned, part(earned - spent, spent) if currencies[key[0]] < 2 else None)
     return out

@@ -6,14 +6,20 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import StreamFailureError
+from urllib3.exceptions import ProtocolError
 
-from streams.config import Settings
+from streams.config import Settings, load
+from streams.errors import BatonError
 from streams.importers.jsonl import JsonLines
 from streams.store.client import Client
+from streams.store.export import lines
 from tests.kpis.data import generated
 from tests.kpis.fill import fill
 from tests.oracle.records import Record
@@ -50,10 +56,14 @@ def test_all_that_came_and_every_story_again(store: Settings, client: Client, tm
     world = generated(60)
     fill(client, world)
     done = export("--store", store.store_url, "--database", store.store_database)
-    assert (done.returncode, done.stderr.decode()) == (0, f"{len(world.records):,} events\n")
+    events = len(world.records) + len(world.campaigns)
+    assert (done.returncode, done.stderr.decode()) == (0, f"{events:,} events\n")
     path = tmp_path / "archive.jsonl"
     path.write_bytes(done.stdout)
-    told = [Record(one.name, one.event, one.received_at or 0) for one in JsonLines(path).events()]
+    read = [Record(one.name, one.event, one.received_at or 0) for one in JsonLines(path).events()]
+    told = [one for one in read if "lead_id" in one.event]
+    about = Counter(_kept(one.name, one.event) for one in read if "lead_id" not in one.event)
+    assert about == Counter(_kept(name, event) for name, event in world.campaigns)
     assert Counter((_kept(one.name, one.event), one.received_at) for one in told) == Counter(
         (_kept(one.name, one.event), one.received_at) for one in world.records
     )
@@ -80,26 +90,61 @@ def test_replayed_it_comes_to_the_same(tmp_path: Path) -> None:
     assert second == first
 
 
-@pytest.mark.parametrize(("since", "until", "ids"), [("09:30", "09:45", ["2"]), ("09:45", "12:00", ["3"])])
+@pytest.mark.parametrize(
+    ("since", "until", "ids"),
+    [("09:30", "09:45", ["2"]), ("09:45", "12:00", ["3", "6"]), ("09:00", "12:00", ["1", "2", "3", "6"])],
+)
 def test_a_part_of_it(store: Settings, client: Client, since: str, until: str, ids: list[str]) -> None:
-    """Received in [since, until)."""
-    rows: list[tuple[object, ...]] = [
-        ("a", "crm", str(number), "LeadCaptured", f"2026-01-05 {at}:00", f"2026-01-05 {at}:00", "system", False, [], number,
-         f'{{"type":"LeadCaptured","event_id":"{number}"}}', "eu.leads", 0, "x", 0, number, number, 0)
-        for number, at in ((1, "09:00"), (2, "09:30"), (3, "09:45"))
-    ]  # fmt: skip
-    columns = (
-        "lead_id", "source_system", "event_id", "event_type", "occurred_at", "received_at", "entered_by", "is_test",
-        "person_fields", "body_hash", "body", "topic", "timestamp", "topic_id", "partition", "offset", "version", "deleted",
-    )  # fmt: skip
-    for row in rows:
-        values = ", ".join(repr(value) for value in row).replace("False", "false")
-        client.command(f"INSERT INTO events ({', '.join(columns)}) VALUES ({values})")  # noqa: S608
+    """Received in [since, until), in that order; not what was set aside for what it is, but what was not agreed on."""
+    times = ("09:00", "09:30", "09:45", "09:50", "09:55", "09:59")
+    for number, at in enumerate(times, 1):
+        client.command(
+            "INSERT INTO events (lead_id, event_id, event_type, received_at, body, topic, timestamp, offset)"
+            " VALUES ({lead:String}, {id:String}, 'LeadCaptured', {at:String}, {body:String}, 'eu.leads', {n:Int64},"
+            " {n:Int64})",
+            parameters={
+                "lead": "fedcba"[number - 1], "id": str(number), "at": f"2026-01-05 {at}:00", "n": number,
+                "body": f'{{"type":"LeadCaptured","event_id":"{number}"}}',
+            },
+        )  # fmt: skip
+    for number, reason in ((4, "wrong_topic"), (5, "key_mismatch"), (6, "unknown_source")):
+        client.command(
+            "INSERT INTO dead_letters (reason, origin_topic, origin_partition, origin_offset, origin_timestamp, offset)"
+            " VALUES ({reason:String}, 'eu.leads', 0, {n:Int64}, {n:Int64}, {n:Int64})",
+            parameters={"reason": reason, "n": number},
+        )
     done = export(
         "--store", store.store_url, "--database", store.store_database,
         "--since", f"2026-01-05T{since}:00Z", "--until", f"2026-01-05T{until}:00Z",
     )  # fmt: skip
     assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ids
+
+
+class _Broken:
+    """A store whose answer ends before its end."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
+
+    @contextmanager
+    def query_row_block_stream(self, *_: object, **__: object) -> Iterator[Iterator[list[tuple[str]]]]:
+        def blocks() -> Iterator[list[tuple[str]]]:
+            yield [("{}",)]
+            if self._error is not None:
+                raise self._error
+
+        yield blocks()
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("error", [None, ProtocolError("Connection broken"), StreamFailureError("Code: 395. as asked")])
+def test_an_answer_that_breaks_off_is_no_export(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    monkeypatch.setattr("streams.store.export.connect", lambda *_, **__: _Broken(error))
+    made = lines(load(), None, None)
+    assert next(made) == "{}"
+    with pytest.raises(BatonError, match=r"store http://127.0.0.1:8123"):
+        next(made)
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:

@@ -148,6 +148,12 @@ FROM lead_transitions FINAL
 WHERE to_stage = 'erased'
 COMMENT 'Leads that every KPI leaves out: test traffic, merged, erased';
 
+CREATE OR REPLACE VIEW letters_for_good
+AS SELECT origin_topic, origin_partition, origin_offset, origin_timestamp
+FROM dead_letters
+WHERE reason NOT IN ('unknown_source', 'unknown_campaign', 'event_id_conflict', 'refused_erased')
+COMMENT 'Records that were set aside for what they are. The others were for what is agreed on, or for what else had come: a replay judges them anew';
+
 CREATE OR REPLACE VIEW agreed_rates
 (
     effective_from DateTime64(3, 'UTC') COMMENT 'From when; of the first version since ever',

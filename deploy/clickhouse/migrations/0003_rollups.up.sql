@@ -187,7 +187,7 @@ CREATE TABLE IF NOT EXISTS counted_journeys
     PROJECTION sql_quarters (SELECT toStartOfFifteenMinutes(sql_at), sum(sign) GROUP BY toStartOfFifteenMinutes(sql_at)),
     PROJECTION campaigns (SELECT campaign, entered, sum(sign) GROUP BY campaign, entered),
     PROJECTION by_inquiry (SELECT inquiry_at, source, mql_after_inquiry, won_after_inquiry, sign ORDER BY inquiry_at),
-    PROJECTION by_mql (SELECT mql_at, source, team, entered, sal_after_mql, opportunity_after_mql, won_after_mql, sign ORDER BY mql_at),
+    PROJECTION by_mql (SELECT mql_at, source, team, sal_after_mql, opportunity_after_mql, won_after_mql, sign ORDER BY mql_at),
     PROJECTION by_sal (SELECT sal_at, source, sql_after_sal, sign ORDER BY sal_at),
     PROJECTION by_sql (SELECT sql_at, source, opportunity_after_sql, sign ORDER BY sql_at),
     PROJECTION by_opportunity (SELECT opportunity_at, source, won_after_opportunity, sign ORDER BY opportunity_at),

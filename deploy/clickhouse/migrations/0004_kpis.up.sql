@@ -634,7 +634,7 @@ FROM
 )
 GROUP BY source, team
 HAVING mqls > 0
-COMMENT 'Disposition coverage and acceptance of MQLs, shares (days).|Does sales say yes or no to what marketing hands over, and how often yes?|By source and team, of cycles whose mql is at least days old: coverage = (sal after it + rejected) / mature; acceptance = sal / (sal + rejected).|An implied sal counts as accepted. Rejected and accepted in one cycle counts as accepted.';
+COMMENT 'Disposition coverage and acceptance of MQLs, shares (days).|Does sales say yes or no to what marketing hands over, and how often yes?|By source and team, of cycles whose mql is at least days old: coverage = (first sal, at or after it + rejected) / mature; acceptance = sal / (sal + rejected).|An implied sal counts as accepted. Rejected and accepted in one cycle counts as accepted.';
 
 CREATE OR REPLACE VIEW kpi_rejections
 (
@@ -1027,7 +1027,7 @@ FROM
         SELECT mql_at AS at, sign AS part FROM journeys_since
         UNION ALL
         -- A month without any is one, too, up to the running one.
-        SELECT as_of.at, 0 FROM as_of
+        SELECT as_of.at, 0 FROM as_of WHERE as_of.at > toDateTime64(0, 3, 'UTC')
     )
     WHERE at IS NOT NULL
     GROUP BY month
@@ -1436,7 +1436,7 @@ AS SELECT
     currency,
     spent.cost AS cost,
     attributed.amount AS amount,
-    if(cost = 0 OR count() OVER (PARTITION BY campaign) > 1, NULL, (amount - cost) / cost) AS roi
+    if(cost = 0 OR countIf(cost != 0 OR amount != 0) OVER (PARTITION BY campaign) > 1, NULL, (amount - cost) / cost) AS roi
 FROM (SELECT campaign, campaign_costs.currency AS currency, sum(campaign_costs.amount) AS cost FROM campaign_costs GROUP BY campaign, currency) AS spent
 FULL OUTER JOIN
 (
