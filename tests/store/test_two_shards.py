@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from streams.config import Settings, load
 from streams.erasure import rows as erasures
 from streams.sink.origins import Origin, held
 from streams.sink.writer import Writer
+from streams.store.export import lines
 from streams.store.missing import TABLES
 from streams.store.reconcile import Reconciliation
 from streams.store.rollup import Rollups
@@ -124,6 +126,27 @@ def test_what_is_left_of_erased_leads_is_counted(client: Any) -> None:
     erasures.forget(client, ["gone"])
     eventually(lambda: "gone" not in erasures.left(client))
     assert erasures.stuck(client) == {}
+
+
+def test_an_export_has_all_shards_and_no_letter_of_any(
+    store: Settings, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.store.export.connect", lambda *_, **__: connected(store))
+    before = list(lines(store, None, None))
+    assert before
+    columns = ["lead_id", "event_id", "event_type", "received_at", "body", "topic", "timestamp", "topic_id", "offset"]
+    at = datetime(2100, 1, 1, tzinfo=UTC)
+    told = [
+        (f"told{n}", str(n), "LeadCaptured", at + timedelta(seconds=n), f'{{"n":{n}}}', "leads", n, "x", n)
+        for n in range(40)
+    ]
+    client.insert("events", told, column_names=columns)
+    place = ["origin_topic", "origin_partition", "origin_offset", "origin_timestamp"]
+    letters = [(f"told{n}", "wrong_topic", "leads", 0, n, n, "x", n) for n in range(0, 40, 2)]
+    client.insert("dead_letters", letters, column_names=["lead_id", "reason", *place, "topic_id", "offset"])
+    found = list(lines(store, None, None))
+    assert found[: len(before)] == before
+    assert [json.loads(line)["n"] for line in found[len(before) :]] == list(range(1, 40, 2))
 
 
 def test_the_sink_knows_tables_by_what_holds_the_rows(store: Settings, client: Any) -> None:
