@@ -161,19 +161,13 @@ def test_a_lead_that_was_never_captured_has_no_touch_of_the_capture(company: Cli
     assert [tuple(row) for row in found] == [("call", 0.333333), ("mail", 0.666667)]
 
 
-def test_touches_of_two_leads_are_two_whatever_their_ids(company: Client) -> None:
+@pytest.mark.parametrize("lead", ["main", "joined"])
+def test_touches_of_two_leads_are_two_and_of_one_are_read_once(company: Client, lead: str) -> None:
+    """`main` and `second` have each a touch of the same id; `part` is `joined` by now, which names it still."""
     found = company.query(
         "SELECT count(), sum(weight) FROM attribution(model = 'linear', half_life_days = 90, lookback_months = 27)"
-        " WHERE lead_id = 'main'"
-    ).result_rows
-    assert [tuple(map(int, row)) for row in found] == [(2, 1)]
-
-
-def test_two_that_are_one_lead_by_now_are_read_once(company: Client) -> None:
-    found = company.query(
-        "SELECT count(), sum(weight) FROM attribution(model = 'linear', half_life_days = 90, lookback_months = 27)"
-        " WHERE lead_id = 'joined'"
-    ).result_rows
+        " WHERE lead_id = {lead:String}", parameters={"lead": lead},
+    ).result_rows  # fmt: skip
     assert [tuple(map(int, row)) for row in found] == [(2, 1)]
 
 
