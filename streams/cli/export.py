@@ -46,7 +46,8 @@ def register(app: typer.Typer) -> None:
         begin, end = instant("--since", since), instant("--until", until)
         count = 0
         with reachable(store or settings.store_url, settings) as reached:
-            for count, line in enumerate(lines(reached, begin, end, wait), 1):  # noqa: B007  # told in the end
+            for line in lines(reached, begin, end, wait):
                 sys.stdout.buffer.write(line.encode() + b"\n")
+                count += 1
             sys.stdout.buffer.flush()
         print(f"{count:,} events", file=sys.stderr)

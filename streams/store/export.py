@@ -36,10 +36,12 @@ FROM
     FROM campaign_events FINAL
     WHERE (topic, partition, offset, timestamp) NOT IN letters_for_good
     UNION ALL
-    SELECT true, fromUnixTimestamp64Milli({since:Int64}, 'UTC'), '', 0, 0, '', '', ''
+    SELECT true, toDateTime64(0, 3, 'UTC'), '', 0, 0, '', '', ''
 )
-WHERE received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
+WHERE is_end OR (
+    received_at >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
     AND received_at < fromUnixTimestamp64Milli({until:Int64}, 'UTC')
+)
 ORDER BY is_end, received_at, topic, partition, offset
 """
 _END: Final = ""

@@ -34,7 +34,7 @@ def test_every_view_is_the_same_to_all(company: Login, expected: dict[str, list[
 
     Bound are up to two: JDBC's driver finds no `?` in a call with more.
     """
-    asked = [Query(f"SELECT * FROM {call} ORDER BY ALL", {}) for call in calls().values()]  # noqa: S608
+    asked = [Query(f"SELECT * FROM {call} ORDER BY ALL", {}) for call in calls().values()]  # noqa: S608  # names of ours
     asked += [
         Query("SELECT * FROM kpi_ignored(days = {days:UInt32}) ORDER BY ALL", {"days": "30"}),
         Query(

@@ -183,7 +183,7 @@ def test_a_team_sees_its_own(files: Files) -> None:
 )
 def test_who_sees_all_teams_is_answered_by_totals(files: Files, view: str, totals: str) -> None:
     """ClickHouse works the policy out before it plans. For one team it has to look at each lead, and reads rows."""
-    asked = [f"EXPLAIN SELECT * FROM {view} SETTINGS log_comment = '{teams}'" for teams in ("*", "north")]  # noqa: S608
+    asked = [f"EXPLAIN SELECT * FROM {view} SETTINGS log_comment = '{teams}'" for teams in ("*", "north")]  # noqa: S608  # ours
     every, one = ("\n".join(answer["rows"]) for answer in files.ask(asked, _grants("baton_bi", files.database)))
     assert f"ReadFromMergeTree ({totals})" in every
     assert f"ReadFromMergeTree ({totals})" not in one
@@ -195,7 +195,7 @@ def test_no_answer_of_bi_names_anybody(files: Files) -> None:
     named = {str(event[field]) for event in told for field in IDENTITY if event.get(field)}
     named |= {value for event in told for value in (event.get("person") or {}).values() if value}
     assert {NAME, EMAIL, STAFF} <= named
-    asked = [f"SELECT * FROM {call} SETTINGS log_comment = '*'" for call in _calls(files).values()]  # noqa: S608
+    asked = [f"SELECT * FROM {call} SETTINGS log_comment = '*'" for call in _calls(files).values()]  # noqa: S608  # names of ours
     answers = files.ask(asked, _grants("baton_bi", files.database))
     cells = {cell for answer in answers for row in answer["rows"] for cell in json.loads(row) if isinstance(cell, str)}
     assert "(person)" in cells

@@ -21,9 +21,9 @@ from tests.oracle.calendar import DAY, HOUR
 from tests.oracle.events import record
 from tests.oracle.histories import START
 from tests.oracle.records import Record
-from tests.store.fixtures import embedded_store_url, fresh
+from tests.store.fixtures import client, embedded_store_url, fresh, store
 
-__all__ = ["embedded_store_url"]
+__all__ = ["client", "embedded_store_url", "store"]
 
 MONDAY: Final = START + HOUR
 """09:00 in Amsterdam."""
@@ -75,6 +75,10 @@ def _leads() -> list[Lead]:
             2, "OpportunityOpened", opportunity_id="j", source="joined", contact_roles=[{"lead_id": "part", "role": "buyer"}]
         ).then(4, "OpportunityWon", opportunity_id="j"),
         Lead("part").then(0, "LeadCaptured").called(1.5, identity="p1").then(3, "LeadMerged", into="joined"),
+        Lead("tied").then(0, "LeadCaptured", account="acme").then(0, "LeadEnriched", fields=["account"], system="aaa"),
+        Lead("pound").called(1, campaign="pounds").then(2, "OpportunityOpened", opportunity_id="p", amount_minor=500_000,
+        currency="GBP").then(3, "OpportunityWon", opportunity_id="p"),
+        Lead("gift").called(1, campaign="pounds").then(2, "OpportunityWon", opportunity_id="g"),
         Lead("gone").then(0, "LeadCaptured").then(1, "LeadErasureRequested").then(2, "LeadErased"),
         Lead("waiting").then(0, "LeadCaptured").then(1, "LeadErasureRequested"),
         Lead("mailed").then(0, "LeadCaptured").then(1, "LeadQualified").then(
@@ -83,10 +87,10 @@ def _leads() -> list[Lead]:
     ]  # fmt: skip
 
 
-def _cost(identity: str, currency: str) -> tuple[str, Mapping[str, Any]]:
+def _cost(identity: str, campaign: str) -> tuple[str, Mapping[str, Any]]:
     fields = {
-        "event_id": identity, "campaign": "mail", "occurred_at": MONDAY, "source_system": "ads", "entered_by": "system",
-        "is_test": False, "currency": currency, "amount_minor": 10_000, "period_start": None, "period_end": None,
+        "event_id": identity, "campaign": campaign, "occurred_at": MONDAY, "source_system": "ads", "entered_by": "system",
+        "is_test": False, "currency": "GBP", "amount_minor": 10_000, "period_start": None, "period_end": None,
     }  # fmt: skip
     return "CampaignCostRecorded", fields
 
@@ -97,7 +101,7 @@ def company(embedded_store_url: str) -> Iterator[Client]:
     Migrator(settings).up()
     client = connect(settings)
     records = sorted((one for lead in _leads() for one in lead.records), key=lambda one: one.received_at)
-    fill(client, World(records, NOW, agreement=AGREED, campaigns=[_cost("1", "GBP")]))
+    fill(client, World(records, NOW, agreement=AGREED, campaigns=[_cost("1", "mail"), _cost("2", "pounds")]))
     Rollups(client, settings.store_url).roll()
     yield client
     client.command(f"DROP DATABASE {settings.store_database}")
@@ -145,11 +149,13 @@ def test_a_deal_is_what_its_own_events_say(company: Client) -> None:
 
 
 def test_deals_without_an_amount_count_with_the_base_currency(company: Client) -> None:
-    """Won are `sold`, `main` and `joined`, of which the first alone has an amount."""
+    """Won are `sold`, `main`, `joined` and `gift`, of which the first alone has an amount; and `pound`."""
     call = calls()["kpi_pipeline_velocity"].replace("30", "1000")
     columns = "currency, open, won, lost, win_rate, mean_won_amount, p50_won_amount, p90_won_amount"
     found = company.query(f"SELECT {columns} FROM {call}").result_rows  # noqa: S608
-    assert [tuple(row) for row in found] == [("EUR", 2, 3, 1, 3 / 4, 1000.0, 1000.0, 1000.0)]
+    assert sorted(tuple(row) for row in found) == [
+        ("EUR", 2, 4, 1, 4 / 5, 1000.0, 1000.0, 1000.0), ("GBP", 0, 1, 0, 1.0, 5000.0, 5000.0, 5000.0),
+    ]  # fmt: skip
 
 
 def test_a_lead_that_was_never_captured_has_no_touch_of_the_capture(company: Client) -> None:
@@ -177,6 +183,26 @@ def test_no_return_across_currencies(company: Client) -> None:
         ("EUR", 0.0, True, None),
         ("GBP", 100.0, False, None),
     ]
+
+
+def test_a_deal_without_an_amount_makes_no_second_currency(company: Client) -> None:
+    found = _one(company, "currency, round(cost), round(amount), roi", "kpi_campaign_return", "campaign = 'pounds'")
+    assert found == [("EUR", 0.0, 0.0, None), ("GBP", 100.0, 5000.0, 49.0)]
+
+
+def test_at_one_instant_the_capture_came_first(company: Client) -> None:
+    found = company.query("SELECT completed_by FROM completions WHERE lead_id = 'tied'").result_rows
+    assert [tuple(row) for row in found] == [("(captured)",)]
+
+
+def test_a_store_with_a_lane_that_is_behind(store: Settings, client: Client) -> None:
+    """Nothing is older than now; and before anything was told there is no month."""
+    assert _one(client, "month", "kpi_lead_velocity") == []
+    fill(client, World(Lead("new").then(0, "LeadCaptured").records, NOW, agreement=AGREED))
+    Rollups(client, store.store_url).roll()
+    assert [age > 100 for _, age in _one(client, "stage, p50_days", "kpi_stage_age")] == [True]
+    client.command("INSERT INTO lanes (lane, clock, version) VALUES (99, '2026-10-01 00:00:00', 1)")
+    assert _one(client, "stage, p50_days, p90_days", "kpi_stage_age") == [("inquiry", 0.0, 0.0)]
 
 
 def test_erasure_has_its_own_proof(company: Client) -> None:

@@ -92,8 +92,13 @@ def test_replayed_it_comes_to_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("since", "until", "ids"),
-    [("09:30", "09:45", ["2"]), ("09:45", "12:00", ["3", "6"]), ("09:00", "12:00", ["1", "2", "3", "6"])],
-)
+    [
+        ("09:30", "09:45", ["2"]),
+        ("09:45", "12:00", ["3", "6"]),
+        ("09:00", "12:00", ["1", "2", "3", "6"]),
+        ("09:45", "09:30", []),
+    ],
+)  # fmt: skip
 def test_a_part_of_it(store: Settings, client: Client, since: str, until: str, ids: list[str]) -> None:
     """Received in [since, until), in that order; not what was set aside for what it is, but what was not agreed on."""
     times = ("09:00", "09:30", "09:45", "09:50", "09:55", "09:59")
@@ -117,6 +122,7 @@ def test_a_part_of_it(store: Settings, client: Client, since: str, until: str, i
         "--store", store.store_url, "--database", store.store_database,
         "--since", f"2026-01-05T{since}:00Z", "--until", f"2026-01-05T{until}:00Z",
     )  # fmt: skip
+    assert (done.returncode, done.stderr.decode()) == (0, f"{len(ids)} events\n")
     assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ids
 
 
