@@ -133,9 +133,9 @@ class _Broken:
         self._error = error
 
     @contextmanager
-    def query_row_block_stream(self, *_: object, **__: object) -> Iterator[Iterator[list[tuple[str]]]]:
-        def blocks() -> Iterator[list[tuple[str]]]:
-            yield [("{}",)]
+    def query_row_block_stream(self, *_: object, **__: object) -> Iterator[Iterator[list[tuple[str, bool]]]]:
+        def blocks() -> Iterator[list[tuple[str, bool]]]:
+            yield [("{}", True)]
             if self._error is not None:
                 raise self._error
 
@@ -151,6 +151,27 @@ def test_an_answer_that_breaks_off_is_no_export(monkeypatch: pytest.MonkeyPatch,
     assert next(made) == "{}"
     with pytest.raises(BatonError, match=r"store http://127.0.0.1:8123"):
         next(made)
+
+
+def test_what_a_replay_would_stumble_over_is_left_out_and_told(store: Settings, client: Client) -> None:
+    """No worker has judged what is told of campaigns."""
+    fields = {"type": "CampaignCostRecorded", "campaign": "fair", "amount_minor": 5, "currency": "EUR"}
+    for number, (system, at) in enumerate((("ads", "09:00"), ("", "09:00"), ("ads", "23:59"))):
+        told = {
+            **fields,
+            "event_id": str(number),
+            "source_system": system,
+            "occurred_at": f"2026-01-0{1 + number}T{at}:00Z",
+        }
+        client.command(
+            "INSERT INTO campaign_events (campaign, event_id, received_at, body, topic, offset)"
+            " VALUES ('fair', {id:String}, '2026-01-01 10:00:00', {body:String}, 'campaigns', {n:Int64})",
+            parameters={"id": str(number), "n": number, "body": json.dumps(told, separators=(",", ":"))},
+        )
+    done = export("--store", store.store_url, "--database", store.store_database)
+    assert [json.loads(line)["event_id"] for line in done.stdout.splitlines()] == ["0"]
+    assert done.stderr.decode().count("left out") == 2
+    assert done.stderr.decode().endswith("1 events\n")
 
 
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:

@@ -1444,7 +1444,7 @@ FULL OUTER JOIN
     FROM attribution_of(model = {model:String}, half_life_days = {half_life_days:UInt32}, lookback_months = {lookback_months:UInt32}, since = '1970-01-01 00:00:00', until = '2299-01-01 00:00:00') AS told
     GROUP BY campaign, currency
 ) AS attributed USING (campaign, currency)
-COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost, and where there is no rate between currencies of its costs and deals: each has a row then. Who sees some teams sees their deals against the whole cost.';
+COMMENT 'Return on a campaign (model, half_life_days, lookback_months).|Does this campaign earn its cost?|By campaign and currency: (amount won attributed to it - cost) / cost; models as in kpi_attribution.|Costs come first and deals 12 to 18 months later: young campaigns look bad. NULL without cost, and where there is no rate between currencies of its costs and amounts won: each has a row then. Who sees some teams sees their deals against the whole cost.';
 
 CREATE OR REPLACE VIEW kpi_touch_stage
 AS SELECT
